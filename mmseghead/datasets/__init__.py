@@ -1,0 +1,4 @@
+"""Data sets, transforms and converters."""
+from . import transforms
+
+__all__ = ['transforms']

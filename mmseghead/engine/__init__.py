@@ -1,0 +1,4 @@
+"""Hooks and other parts of the training engine."""
+from . import hooks
+
+__all__ = ['hooks']

@@ -1,0 +1,4 @@
+"""Metrics."""
+from . import metrics
+
+__all__ = ['metrics']

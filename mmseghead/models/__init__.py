@@ -1,0 +1,8 @@
+"""Model components, by kind."""
+from . import (backbones, dense_heads, detectors, layers, losses, necks,
+               roi_heads, task_modules)
+
+__all__ = [
+    'backbones', 'dense_heads', 'detectors', 'layers', 'losses', 'necks',
+    'roi_heads', 'task_modules'
+]

@@ -1,0 +1,1 @@
+"""Detectors whose data flow mmdet lacks."""

@@ -1,0 +1,1 @@
+"""Learned blocks a config may swap or several methods share."""

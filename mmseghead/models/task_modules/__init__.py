@@ -1,0 +1,1 @@
+"""Assigners, coders, prior generators and samplers."""

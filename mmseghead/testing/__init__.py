@@ -1,0 +1,1 @@
+"""Fake inputs and builders for tests."""

@@ -1,0 +1,4 @@
+"""Names, environment and records; no tensors."""
+from .setup_env import register_all_modules
+
+__all__ = ['register_all_modules']
