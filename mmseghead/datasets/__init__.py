@@ -1,4 +1,12 @@
 """Data sets, transforms and converters."""
 from . import transforms
+from .instance_dataset import (CityscapesInstanceDataset, InstanceDataset,
+                               LVISInstanceDataset, NucleiDataset,
+                               ShapesDataset)
+from .shapes_generator import SHAPE_CLASSES, generate_shapes, shapes_scene
 
-__all__ = ['transforms']
+__all__ = [
+    'CityscapesInstanceDataset', 'InstanceDataset', 'LVISInstanceDataset',
+    'NucleiDataset', 'SHAPE_CLASSES', 'ShapesDataset', 'generate_shapes',
+    'shapes_scene', 'transforms'
+]

@@ -253,7 +253,8 @@ def _checks(stream: RandomStream, height: int, width: int) -> np.ndarray:
     side = stream.integer(5, 24) * _ONE
     cos, sin = _cos_sin(np.array(stream.integer(0, _TURN - 1)))
     x, y = np.arange(width), np.arange(height)[:, None]
-    return ((x * cos + y * sin) // side + (y * cos - x * sin) // side) % 2 * 255
+    tile = (x * cos + y * sin) // side + (y * cos - x * sin) // side
+    return tile % 2 * 255
 
 
 def _noise(stream: RandomStream, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,137 @@
+"""Instance segmentation data sets in COCO JSON, checked before use."""
+import os
+from functools import partial
+from typing import List
+
+from mmdet.datasets import CityscapesDataset, CocoDataset, LVISV1Dataset
+from mmdet.datasets.api_wrappers import COCO
+
+from mmseghead.registry import DATASETS
+from mmseghead.utils.class_check import check_class_list, check_classes
+from .shapes_drawing import SHAPE_CLASSES
+
+
+@DATASETS.register_module()
+class InstanceDataset(CocoDataset):
+    """mmdet's ``CocoDataset`` that stops on a mistake instead of guessing.
+
+    Before the first sample it raises when the annotation file or the images
+    are missing, when ``metainfo.classes`` and the file's categories differ
+    in names, count or order, and when no image is left after filtering.
+    Arguments are those of ``mmdet.CocoDataset``; ``metainfo`` given in the
+    config wins over ``METAINFO``.
+
+    Raises:
+        FileNotFoundError: if the annotation file or the images are missing.
+        TypeError: if ``metainfo.classes`` is no tuple of names.
+        ValueError: if the classes differ or no image is left.
+    """
+
+    # How to get the data; shown when it is missing.
+    SOURCE = 'docs/data.md says where to get each data set and how to lay it '\
+        'out'
+
+    def load_data_list(self) -> List[dict]:
+        """Check files and classes, then load all images' annotations."""
+        owner = type(self).__name__
+        self._check_files('ann_file', self.ann_file, os.path.isfile)
+        for key, folder in self.data_prefix.items():
+            self._check_files(f'data_prefix.{key}', folder, os.path.isdir)
+        check_class_list(self.metainfo.get('classes', ()), owner)
+        # mmdet reads the file through this attribute; checking in passing
+        # saves a second read, which takes seconds for COCO.
+        self.COCOAPI = partial(
+            _checked_coco, self.metainfo['classes'], owner, self.ann_file)
+        try:
+            data_list = super().load_data_list()
+        finally:
+            # A partial of a function pickles, but a worker needs it not.
+            del self.COCOAPI
+        if data_list:
+            self._check_files("an image of `ann_file`'s list; data_prefix.img",
+                              data_list[0]['img_path'], os.path.isfile)
+        return data_list
+
+    def filter_data(self) -> List[dict]:
+        """Apply ``filter_cfg`` as mmdet does; raise if nothing is left."""
+        kept = super().filter_data()
+        if kept:
+            return kept
+        total = len(self.data_list)
+        if not total:
+            raise ValueError(f'{self.ann_file} lists no images; '
+                             f'{type(self).__name__} needs at least one.')
+        annotated = sum(bool(info['instances']) for info in self.data_list)
+        largest = max(
+            min(info['height'], info['width']) for info in self.data_list)
+        raise ValueError(
+            f'`filter_cfg` of {type(self).__name__} removed every image of '
+            f'{self.ann_file}: {dict(self.filter_cfg)}. Of {total} images, '
+            f'{annotated} have instances of {self.metainfo["classes"]}; the '
+            f'longest shorter side is {largest} px. Relax `filter_empty_gt` '
+            'or `min_size`, or check the annotations.')
+
+    def _check_files(self, key: str, path: str, exists) -> None:
+        # Remote storage ('s3://...') answers for itself when it is read.
+        if '://' in path or exists(path):
+            return
+        raise FileNotFoundError(
+            f'{type(self).__name__} finds no {path} (config key `{key}`, '
+            f'`data_root` is {self.data_root!r}). {self.SOURCE}.')
+
+
+def _checked_coco(classes, owner: str, ann_file: str, local_path: str) -> COCO:
+    coco = COCO(local_path)
+    check_classes(classes, coco.dataset['categories'], owner, ann_file)
+    return coco
+
+
+@DATASETS.register_module()
+class ShapesDataset(InstanceDataset):
+    """The embedded data set of ``mmseghead.datasets.generate_shapes``."""
+
+    METAINFO = dict(
+        classes=SHAPE_CLASSES,
+        palette=[(230, 97, 1), (94, 60, 153), (253, 184, 99), (26, 133, 255),
+                 (212, 17, 89), (64, 176, 166)])
+    SOURCE = 'Make it in half a minute: ' \
+        '`python tools/dataset_converters/make_shapes.py`'
+
+
+@DATASETS.register_module()
+class NucleiDataset(InstanceDataset):
+    """Nuclei of the 2018 Data Science Bowl, stage 1."""
+
+    METAINFO = dict(classes=('nucleus', ), palette=[(26, 133, 255)])
+    SOURCE = 'Link a folder that has it in COCO format, `ln -s <folder> ' \
+        'data/nuclei`, or convert stage1_train with `python ' \
+        'tools/dataset_converters/dsb2018_to_coco.py`; see docs/data.md'
+
+
+@DATASETS.register_module()
+class LVISInstanceDataset(InstanceDataset):
+    """LVIS v1, read without the ``lvis`` package.
+
+    The JSON is COCO's but for the place of the file name. Differs from
+    ``mmdet.LVISV1Dataset``: the classes are checked.
+    """
+
+    METAINFO = LVISV1Dataset.METAINFO
+    _IMAGE_HOST = 'http://images.cocodataset.org/'
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """Take the file's name, with its folder, from ``coco_url``."""
+        info = raw_data_info['raw_img_info']
+        info['file_name'] = info['coco_url'].replace(self._IMAGE_HOST, '')
+        return super().parse_data_info(raw_data_info)
+
+
+@DATASETS.register_module()
+class CityscapesInstanceDataset(InstanceDataset, CityscapesDataset):
+    """Cityscapes' eight classes of things, converted to COCO JSON.
+
+    As ``mmdet.CityscapesDataset`` does, ``filter_empty_gt`` also removes
+    images whose instances are all crowds.
+    """
+
+    METAINFO = CityscapesDataset.METAINFO
