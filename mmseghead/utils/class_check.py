@@ -7,7 +7,7 @@ an unrelated message. Hence names, count and order must agree.
 """
 import difflib
 from itertools import zip_longest
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 _MAX_ROWS = 30
 
@@ -31,19 +31,14 @@ def check_classes(classes: Sequence[str], categories: Sequence[dict],
     names = [category['name'] for category in categories]
     if list(classes) == names:
         return
-    wrong = [
-        index for index, (a, b) in enumerate(zip_longest(classes, names))
-        if a != b
-    ]
-    lines = [
+    fix = ("`num_classes` and `metainfo` follow from `classes` at the top of "
+           "the config. To fix it, list the file's names there")
+    if len(names) <= _MAX_ROWS:
+        fix += f':\n  classes = {tuple(names)!r}'
+    raise ValueError(
         f'`metainfo.classes` of {owner} must equal the categories of '
-        f'{ann_file} in names, count and order; the config has '
-        f'{len(classes)}, the file {len(names)}, and {len(wrong)} rows '
-        'differ:',
-        *_table(classes, names, wrong),
-        *_hints(classes, names),
-    ]
-    raise ValueError('\n'.join(lines))
+        f'{ann_file} in names, count and order.\n'
+        f'{describe_difference(classes, names, "config", "file")}\n{fix}')
 
 
 def check_class_list(classes: Sequence[str], owner: str) -> None:
@@ -63,45 +58,46 @@ def check_class_list(classes: Sequence[str], owner: str) -> None:
                          f'name, but these come more than once: {twice}.')
 
 
-def _table(classes: Sequence[str], names: Sequence[str],
-           wrong: Sequence[int]) -> List[str]:
-    """Return the lines of a table; of long lists the first wrong rows."""
-    rows: List[Tuple[int, str, str]] = [
-        (index, a or '-', b or '-')
-        for index, (a, b) in enumerate(zip_longest(classes, names))
+def describe_difference(left: Sequence[str], right: Sequence[str],
+                        left_title: str, right_title: str) -> str:
+    """Return a table of two lists of names, side by side, and hints.
+
+    Args:
+        left: Names of one side.
+        right: Names of the other side.
+        left_title: What to call the one side.
+        right_title: What to call the other side.
+
+    Returns:
+        Lines of text. Rows that differ are marked with ``!``; of long lists
+        only these are shown, and at most 30 of them.
+    """
+    rows = list(enumerate(zip_longest(left, right, fillvalue='-')))
+    wrong = [row for row in rows if row[1][0] != row[1][1]]
+    shown = rows if len(rows) <= _MAX_ROWS else wrong[:_MAX_ROWS]
+    width = max(len(left_title), *(len(a) for _, (a, _) in shown))
+    lines = [
+        f'{left_title} has {len(left)}, {right_title} has {len(right)}; '
+        f'{len(wrong)} rows differ:',
+        f'  index    {left_title:{width}}  {right_title}'
     ]
-    left_out = 0
-    if len(rows) > _MAX_ROWS:
-        left_out = max(len(wrong) - _MAX_ROWS, 0)
-        rows = [rows[index] for index in wrong[:_MAX_ROWS]]
-    width = max(len('config'), *(len(a) for _, a, _ in rows))
-    lines = [f'  index    {"config":{width}}  file']
-    for index, a, b in rows:
+    for index, (a, b) in shown:
         mark = ' ' if a == b else '!'
         lines.append(f'  {index:5d}  {mark} {a:{width}}  {b}')
-    if left_out:
-        lines.append(f'  ... and {left_out} more rows that differ')
-    return lines
+    if len(rows) > _MAX_ROWS and len(wrong) > _MAX_ROWS:
+        lines.append(f'  ... and {len(wrong) - _MAX_ROWS} more rows that '
+                     'differ')
+    return '\n'.join(lines + _hints(left, right))
 
 
-def _hints(classes: Sequence[str], names: Sequence[str]) -> List[str]:
+def _hints(left: Sequence[str], right: Sequence[str]) -> List[str]:
+    if sorted(left) == sorted(right):
+        return ['The names agree, only their order differs.']
     hints = []
-    if sorted(classes) == sorted(names):
-        hints.append('The names agree, only their order differs.')
-    missing = [name for name in classes if name not in names]
-    for name in missing[:5]:
-        near = _nearest(name, names)
+    for name in [name for name in left if name not in right][:5]:
+        near = _nearest(name, right)
         if near is not None:
             hints.append(f'Did you mean {near!r} for {name!r}?')
-    if len(names) > _MAX_ROWS:
-        hints.append(
-            'To fix it, list the names of the file in its order in `classes` '
-            'at the top of the config; `num_classes` and `metainfo` follow '
-            'from it.')
-    else:
-        hints.append('To fix it, set at the top of the config:\n'
-                     f'  classes = {tuple(names)!r}\n'
-                     '`num_classes` and `metainfo` follow from it.')
     return hints
 
 
