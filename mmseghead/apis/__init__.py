@@ -1,1 +1,10 @@
 """What tools and users call."""
+from .train import (build_runner, check_device, enable_amp,
+                    enable_auto_scale_lr, enable_tta, load_config,
+                    parse_options, set_outputs, set_resume, test, train)
+
+__all__ = [
+    'build_runner', 'check_device', 'enable_amp', 'enable_auto_scale_lr',
+    'enable_tta', 'load_config', 'parse_options', 'set_outputs',
+    'set_resume', 'test', 'train'
+]

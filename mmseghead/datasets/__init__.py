@@ -3,10 +3,13 @@ from . import transforms
 from .instance_dataset import (CityscapesInstanceDataset, InstanceDataset,
                                LVISInstanceDataset, NucleiDataset,
                                ShapesDataset)
+from .seeded_sampler import (SeededDrawMixin, SeededIndex,
+                             SeededInfiniteSampler, SeededSampler)
 from .shapes_generator import SHAPE_CLASSES, generate_shapes, shapes_scene
 
 __all__ = [
     'CityscapesInstanceDataset', 'InstanceDataset', 'LVISInstanceDataset',
-    'NucleiDataset', 'SHAPE_CLASSES', 'ShapesDataset', 'generate_shapes',
+    'NucleiDataset', 'SHAPE_CLASSES', 'SeededDrawMixin', 'SeededIndex',
+    'SeededInfiniteSampler', 'SeededSampler', 'ShapesDataset', 'generate_shapes',
     'shapes_scene', 'transforms'
 ]

@@ -8,11 +8,12 @@ from mmdet.datasets.api_wrappers import COCO
 
 from mmseghead.registry import DATASETS
 from mmseghead.utils.class_check import check_class_list, check_classes
+from .seeded_sampler import SeededDrawMixin
 from .shapes_drawing import SHAPE_CLASSES
 
 
 @DATASETS.register_module()
-class InstanceDataset(CocoDataset):
+class InstanceDataset(SeededDrawMixin, CocoDataset):
     """mmdet's ``CocoDataset`` that stops on a mistake instead of guessing.
 
     Before the first sample it raises when the annotation file or the images

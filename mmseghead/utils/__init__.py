@@ -1,5 +1,10 @@
 """Names, environment and records; no tensors."""
+from .fan_out import fan_out_classes
 from .files import atomic_write, sha256_of
+from .seeds import derive_seed
 from .setup_env import register_all_modules
 
-__all__ = ['atomic_write', 'register_all_modules', 'sha256_of']
+__all__ = [
+    'atomic_write', 'derive_seed', 'fan_out_classes', 'register_all_modules',
+    'sha256_of'
+]

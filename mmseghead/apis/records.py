@@ -1,0 +1,177 @@
+"""Reading run records, and what is published of them."""
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, Dict, List, Mapping
+
+from mmengine.config import Config
+
+Record = Dict[str, Any]
+
+SCHEMA = 1
+#: Metric of a record (behind the evaluator's prefix) -> metric of a metafile.
+METRIC_NAMES = {
+    'segm_mAP': 'mask AP',
+    'segm_mAP_75': 'mask AP75',
+    'boundary_mAP': 'boundary AP',
+    'bbox_mAP': 'box AP',
+    'segm_AP': 'mask AP',
+    'segm_AP75': 'mask AP75',
+    'bbox_AP': 'box AP',
+}
+#: Last field of a config's name -> data set of a metafile.
+DATASET_FIELDS = {
+    'coco': 'COCO',
+    'lvis': 'LVIS v1',
+    'lvis-v1': 'LVIS v1',
+    'cityscapes': 'Cityscapes',
+    'shapes': 'shapes',
+    'nuclei': 'nuclei',
+}
+#: Settings that a number depends on. Where the data lies and how many
+#: processes load it are none; the data's hash is in the record.
+_SETTINGS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+             'train_dataloader', 'val_dataloader', 'val_evaluator')
+_INDIFFERENT = ('data_root', 'ann_file', 'data_prefix', 'num_workers',
+                'persistent_workers', 'pin_memory', 'backend_args',
+                'prefetch_factor', 'outfile_prefix')
+_KEYS = ('kind', 'status', 'config', 'versions', 'metrics', 'checkpoint')
+
+
+def read_record(path: Path, kind: str) -> Record:
+    """Read a run record and check what it is.
+
+    Args:
+        path: The JSON file.
+        kind: ``'train'`` or ``'test'``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no record of schema 1, is of the other kind, or
+            its run did not finish.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'There is no {kind} record {path}. `tools/{kind}.py` writes it '
+            f'into its work dir as run_record_{kind}.json; give its path.')
+    try:
+        record = json.loads(path.read_text('utf-8'))
+    except ValueError as error:
+        raise ValueError(f'Run record {path} is not valid JSON: {error}')
+    if not isinstance(record, dict) or record.get('schema') != SCHEMA:
+        raise ValueError(f'{path} is not a run record of schema {SCHEMA}.')
+    missing = [key for key in _KEYS if key not in record]
+    if missing:
+        raise ValueError(f'Run record {path} lacks {", ".join(missing)}.')
+    if record['kind'] != kind:
+        raise ValueError(
+            f'`kind` of the {kind} record {path} must be {kind!r}, got '
+            f'{record["kind"]!r}; give the record that tools/{kind}.py wrote.')
+    if record['status'] != 'finished':
+        raise ValueError(
+            f"`status` of run record {path} must be 'finished', got "
+            f'{record["status"]!r}; finish the run (--resume) or repeat it.')
+    return record
+
+
+def canonical(record: Mapping[str, Any]) -> str:
+    """Return a record as text; equal records give equal text."""
+    return json.dumps(record, indent=1, sort_keys=True) + '\n'
+
+
+def record_sha256(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record's canonical text, ``published`` aside.
+
+    That key is left out since it names the hash of the published file, which
+    in turn names this hash.
+    """
+    bare = {key: item for key, item in record.items() if key != 'published'}
+    return hashlib.sha256(canonical(bare).encode()).hexdigest()
+
+
+def dataset_of(config_name: str) -> str:
+    """Return the metafile's data set name for a config's name.
+
+    Raises:
+        ValueError: if the name does not end in a known data set.
+    """
+    last = config_name.rsplit('_', 1)[-1]
+    if last == 'v1' and config_name.endswith('lvis_v1'):
+        last = 'lvis'
+    if last not in DATASET_FIELDS:
+        raise ValueError(
+            f'The config name {config_name!r} must end in one of '
+            f'{", ".join(DATASET_FIELDS)}, got {last!r}.')
+    return DATASET_FIELDS[last]
+
+
+def published_metrics(record: Mapping[str, Any]) -> Dict[str, float]:
+    """Return the metrics of a record as a metafile states them.
+
+    Args:
+        record: A run record. Where it holds a test record under ``test``,
+            that one's metrics count.
+
+    Returns:
+        Metric name -> value on the 0-100 scale, one decimal; empty if the
+        run measured none of ``METRIC_NAMES``.
+
+    Raises:
+        ValueError: if a metric is NaN or outside 0-1 (upstream writes -1
+            where there was nothing to find), or two evaluators state one
+            metric differently.
+    """
+    metrics = record.get('test', record)['metrics'] or {}
+    published: Dict[str, float] = {}
+    # In the order of METRIC_NAMES, so that metafiles do not shuffle.
+    for short, name in METRIC_NAMES.items():
+        for key, value in metrics.items():
+            if key.rsplit('/', 1)[-1] != short:
+                continue
+            if math.isnan(value) or not 0 <= value <= 1:
+                raise ValueError(
+                    f'Metric {key} of the run record must be in [0, 1], got '
+                    f'{value}; was there anything to find in the data?')
+            value = round(100 * value, 1)
+            if published.setdefault(name, value) != value:
+                raise ValueError(
+                    f'The run record has more than one {name}: '
+                    f'{published[name]} and {value}; give a test record '
+                    'with one evaluator.')
+    return published
+
+
+def changed_settings(config: Path, record: Mapping[str, Any]) -> List[str]:
+    """Return the settings in which a run differed from a config.
+
+    Args:
+        config: The config file as it is now.
+        record: Its run record, with the text of what ran.
+
+    Returns:
+        Names of the differing settings, dotted, as deep as they go; empty if
+        the run can be repeated with the config as it is.
+    """
+    now = Config.fromfile(config).to_dict()
+    then = Config.fromstring(record['config']['text'], '.py').to_dict()
+    changed: List[str] = []
+    for name in _SETTINGS:
+        changed += _differences(name, now.get(name), then.get(name))
+    return changed
+
+
+def _differences(name: str, one: Any, other: Any) -> List[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [key for key in {**one, **other} if key not in _INDIFFERENT]
+        return [
+            item for key in keys for item in _differences(
+                f'{name}.{key}', one.get(key), other.get(key))
+        ]
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        if len(one) == len(other):
+            return [
+                item for i, (a, b) in enumerate(zip(one, other))
+                for item in _differences(f'{name}.{i}', a, b)
+            ]
+    return [] if one == other else [name]
