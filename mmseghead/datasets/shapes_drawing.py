@@ -11,7 +11,7 @@ Lengths in the plane are in sixteenths of a pixel (``_SUB``), directions in
 pixel in row 0, column 0 is (8, 8) sixteenths.
 """
 import math
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -421,11 +421,3 @@ def _develop(stream: RandomStream, canvas: np.ndarray) -> np.ndarray:
     grain = stream.octets(2, *canvas.shape).sum(axis=0) - 255
     soft = soft + (grain * stream.integer(0, 24) >> 8)
     return np.clip(soft, 0, 255).astype(np.uint8)
-
-
-def class_counts(scene: Scene) -> Dict[str, int]:
-    """Return how many instances of each class a scene shows."""
-    counts = dict.fromkeys(SHAPE_CLASSES, 0)
-    for instance in scene.instances:
-        counts[SHAPE_CLASSES[instance.label]] += 1
-    return counts
