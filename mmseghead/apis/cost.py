@@ -6,6 +6,7 @@ convolutions (transposed, grouped and deformable ones too); normalisation,
 activations, interpolation, RoIAlign, NMS and pasting of masks are not.
 """
 import contextlib
+import copy
 import math
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mmseghead.registry import MODELS
-from mmseghead.utils import register_all_modules
+from mmseghead.utils import fan_out_classes, register_all_modules
 from .fixed_instances import fixed_instances
 from .metafile import find_entry, read_metafile, write_entry
 from .model_index import ModelEntry
@@ -144,6 +145,8 @@ def build_model(config: Config) -> nn.Module:
     """
     register_all_modules(init_default_scope=False)
     init_default_scope(config.get('default_scope', 'mmseghead'))
+    config = copy.deepcopy(config)
+    fan_out_classes(config)
     return MODELS.build(config.model).eval()
 
 

@@ -57,7 +57,8 @@ def fixed_instances(model: nn.Module, proposals: int, instances: int,
                              _seeing(head, instances)))
         if roi_head is not None:
             selects = getattr(roi_head, 'with_bbox', False)
-            if getattr(model, 'rpn_head', None) is not None:
+            # A head of learned proposals has a number of its own.
+            if hasattr(getattr(model, 'rpn_head', None), 'predict_by_feat'):
                 fix(model.rpn_head, 'predict',
                     proposals if selects else instances)
             if selects:

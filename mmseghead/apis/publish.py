@@ -328,12 +328,14 @@ def _training_metadata(record: Record, dataset: str) -> Dict[str, Any]:
     resources = ', '.join(gpus) or (
         f'{hardware["cores"]} cores of {hardware["cpu"]}'
         if 'cpu' in hardware else None)
+    epochs = schedule.get('epochs')
     train_s = times.get('train_s')
     metadata = {
         'Parameters': (record.get('model') or {}).get('parameters'),
         'Training Data': dataset,
         'Training Resources': resources,
-        'Epochs': schedule.get('epochs'),
+        'Epochs': epochs,
+        'Iterations': None if epochs else schedule.get('iterations'),
         'Batch Size': schedule.get('batch_size'),
         'Training Time (min)': train_s and round(train_s / 60, 1)
     }

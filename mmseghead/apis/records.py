@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Mapping
 
 from mmengine.config import Config
 
+from .train import load_config
+
 Record = Dict[str, Any]
 
 SCHEMA = 1
@@ -153,7 +155,7 @@ def changed_settings(config: Path, record: Mapping[str, Any]) -> List[str]:
         Names of the differing settings, dotted, as deep as they go; empty if
         the run can be repeated with the config as it is.
     """
-    now = Config.fromfile(config).to_dict()
+    now = load_config(str(config)).to_dict()
     then = Config.fromstring(record['config']['text'], '.py').to_dict()
     changed: List[str] = []
     for name in _SETTINGS:

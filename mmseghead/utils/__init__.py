@@ -3,8 +3,9 @@ from .fan_out import fan_out_classes
 from .files import atomic_write, sha256_of
 from .seeds import derive_seed
 from .setup_env import register_all_modules
+from .weights import find_weights
 
 __all__ = [
-    'atomic_write', 'derive_seed', 'fan_out_classes', 'register_all_modules',
-    'sha256_of'
+    'atomic_write', 'derive_seed', 'fan_out_classes', 'find_weights',
+    'register_all_modules', 'sha256_of'
 ]
