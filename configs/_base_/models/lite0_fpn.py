@@ -22,4 +22,7 @@ model = dict(
         type='mmdet.FPN',
         in_channels=[24, 40, 112, 320],
         out_channels=neck_channels,
+        # The backbone's outputs are linear and large: without a norm the
+        # first hundred steps go into shrinking them.
+        norm_cfg=dict(type='GN', num_groups=8),
         num_outs=5))

@@ -1,0 +1,8 @@
+_base_ = ['../_base_/models/point-rend_lite0_fpn.py', '../_base_/quick_nuclei.py']
+
+num_classes = _base_.num_classes
+model = dict(
+    roi_head=dict(
+        bbox_head=dict(num_classes=num_classes),
+        mask_head=dict(num_classes=num_classes),
+        point_head=dict(num_classes=num_classes)))

@@ -1,0 +1,4 @@
+_base_ = ['../_base_/models/solov2_lite0_fpn.py', '../_base_/quick_shapes.py']
+
+num_classes = _base_.num_classes
+model = dict(mask_head=dict(num_classes=num_classes))
