@@ -1,6 +1,8 @@
-"""Pure-PyTorch operators for mmcv installations without compiled ones."""
+"""Pure-PyTorch operators for mmcv installations without compiled ones.
 
+Nothing here imports ``mmcv.ops`` or mmdet: both must find the operators in
+place when they are imported.
+"""
+from .selection import backend, install
 
-def install() -> str:
-    """Select the ops backend and return its name."""
-    return 'compiled'
+__all__ = ['backend', 'install']
