@@ -1,0 +1,8 @@
+_base_ = ['mmdet::point_rend/point-rend_r50-caffe_fpn_ms-3x_coco.py', '../_base_/coco_checked.py']
+
+custom_hooks = _base_.checked_hooks
+train_dataloader = _base_.checked_loader
+val_dataloader = _base_.checked_loader
+test_dataloader = _base_.checked_loader
+val_evaluator = _base_.checked_metric
+test_evaluator = _base_.checked_metric
