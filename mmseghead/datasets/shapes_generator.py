@@ -6,18 +6,14 @@ any machine; the bytes of the PNG files may differ, as they depend on the
 encoder.
 """
 import json
-import os
-import shutil
-import tempfile
-import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
 import cv2
-import numpy as np
-from pycocotools import mask as mask_api
 
 from mmseghead.utils.files import PathLike, atomic_write
+from mmseghead.utils.folders import atomic_folder
+from .coco_json import mask_to_annotation
 from .shapes_drawing import SHAPE_CLASSES, RandomStream, Scene, draw_scene
 
 # Raise it with any change of pixels or annotations: sets on disk that carry
@@ -26,7 +22,6 @@ GENERATOR_VERSION = 1
 GENERATOR_NAME = 'mmseghead shapes'
 
 _SPLITS = ('train', 'val')
-_STALE_SECONDS = 3600
 
 Progress = Callable[[int, int], None]
 
@@ -46,25 +41,6 @@ def shapes_scene(split: str, index: int, seed: int = 0,
     """
     stream = RandomStream(seed, _SPLITS.index(split), index)
     return draw_scene(stream, image_size)
-
-
-def mask_to_annotation(mask: np.ndarray) -> Dict:
-    """Return ``segmentation``, ``area`` and ``bbox`` of a mask.
-
-    Args:
-        mask: (H, W) bool, at least one pixel set.
-
-    Returns:
-        COCO fields: compressed RLE with ``counts`` as a string, area in
-        pixels, box [x, y, w, h] of the pixels, all exact.
-    """
-    rle = mask_api.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return dict(
-        segmentation=dict(
-            size=[int(n) for n in rle['size']],
-            counts=rle['counts'].decode('ascii')),
-        area=int(mask_api.area(rle)),
-        bbox=[int(n) for n in mask_api.toBbox(rle)])
 
 
 def generate_shapes(out_dir: PathLike,
@@ -102,8 +78,7 @@ def generate_shapes(out_dir: PathLike,
         if not isinstance(value, int) or not low <= value < 1 << 63:
             raise ValueError(f'`{name}` of generate_shapes must be an int '
                              f'>= {low}, got {value!r}.')
-    # A link to a folder elsewhere stays a link.
-    out_dir = Path(os.path.realpath(out_dir))
+    out_dir = Path(out_dir)
     infos = {
         split: _info(split, count, seed, image_size)
         for split, count in zip(_SPLITS, (num_train, num_val))
@@ -111,18 +86,8 @@ def generate_shapes(out_dir: PathLike,
     if all(_is_complete(out_dir, split, infos[split]) for split in _SPLITS):
         return False
     _refuse_foreign_files(out_dir)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale_builds(out_dir)
-    building = Path(
-        tempfile.mkdtemp(dir=out_dir.parent, prefix=f'.{out_dir.name}.part-'))
-    try:
-        building.chmod(0o755)
+    with atomic_folder(out_dir) as building:
         _write_splits(building, infos, progress)
-        if out_dir.exists():
-            shutil.rmtree(out_dir)
-        os.replace(building, out_dir)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return True
 
 
@@ -219,10 +184,3 @@ def _refuse_foreign_files(out_dir: Path) -> None:
             f'`out_dir` of generate_shapes must be new, empty or a shapes '
             f'data set, but {out_dir} holds {", ".join(foreign[:5])}. Choose '
             'another folder or move these files away.')
-
-
-def _remove_stale_builds(out_dir: Path) -> None:
-    """Remove what killed builds left; a live one is younger than an hour."""
-    for path in out_dir.parent.glob(f'.{out_dir.name}.part-*'):
-        if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)

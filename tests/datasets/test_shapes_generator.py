@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from mmseghead.datasets import SHAPE_CLASSES, generate_shapes, shapes_scene
 from mmseghead.datasets import shapes_generator as generator
-from mmseghead.datasets.shapes_generator import mask_to_annotation
+from mmseghead.datasets.coco_json import mask_to_annotation
 
 # SHA-256 of pixels and annotations, recorded on x86-64 with numpy 2.2. They
 # must not change without a new GENERATOR_VERSION: published numbers belong
