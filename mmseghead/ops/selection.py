@@ -10,6 +10,8 @@ from .stand_in import HOW_TO_COMPILE, NAME, STAND_IN
 
 VARIABLE = 'MMSEGHEAD_OPS'
 CHOICES = ('auto', 'torch', 'compiled')
+# The compiled module once it was seen: an extension is to be loaded once.
+_SEEN: list[ModuleType] = []
 
 
 def install(choice: Optional[str] = None) -> str:
@@ -80,23 +82,19 @@ def load_compiled() -> ModuleType:
     """
     # Where mmcv itself does not import there is nothing to stand in for.
     importlib.import_module('mmcv')
-    before = sys.modules.get(NAME)
-    if before is STAND_IN:
-        before = vars(STAND_IN).get('_compiled')
-    if before is not None:
-        return before
     live = sys.modules.pop(NAME, None)
+    if live not in (None, STAND_IN):
+        _SEEN[:] = [live]
     try:
-        module = importlib.import_module(NAME)
+        if not _SEEN:
+            _SEEN.append(importlib.import_module(NAME))
     except OSError as error:
         raise ImportError(str(error)) from error
     finally:
         sys.modules.pop(NAME, None)
         if live is not None:
             sys.modules[NAME] = live
-    # An extension should be loaded once only; kept for the next call.
-    STAND_IN._compiled = module
-    return module
+    return _SEEN[0]
 
 
 def _is_absent(error: ImportError) -> bool:
@@ -109,6 +107,8 @@ def _bind(module: ModuleType) -> None:
     mmcv = importlib.import_module('mmcv')
     if module is STAND_IN:
         _warn_if_late()
+    if sys.modules.get(NAME) not in (None, STAND_IN):
+        _SEEN[:] = [sys.modules[NAME]]
     sys.modules[NAME] = mmcv._ext = module
     for name, loaded in list(sys.modules.items()):
         if name.startswith('mmcv.ops.') and hasattr(loaded, 'ext_module'):
