@@ -12,6 +12,7 @@ from mmengine.device import is_cuda_available
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmseghead import ops
 from mmseghead.engine.hooks.run_record_hook import mark_failed
 from mmseghead.utils import fan_out_classes, register_all_modules
 from mmseghead.utils.option_keys import check_option_keys
@@ -104,6 +105,8 @@ def enable_amp(cfg: Config) -> None:
     if is_cuda_available():
         cfg.optim_wrapper.loss_scale = 'dynamic'
     else:
+        # mmcv's compiled operators for the CPU know float32 only.
+        ops.install('torch')
         cfg.optim_wrapper.dtype = 'bfloat16'
         # bfloat16 has float32's range, so that there is nothing to scale.
         cfg.optim_wrapper.loss_scale = 1.0

@@ -1,1 +1,4 @@
 """RoI heads."""
+from .point_rend_roi_head import PointRendRoIHead
+
+__all__ = ['PointRendRoIHead']
