@@ -208,7 +208,7 @@ def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float,
     index = np.arange(table.shape[1])
     done, end = 0, table.shape[1]
     while done < end:
-        best = done + int(np.argmax(table[5, done:end]))
+        best = done + _first_best(table[5, done:end])
         table[:, [done, best]] = table[:, [best, done]]
         index[[done, best]] = index[[best, done]]
         chosen, done = table[:, done], done + 1
@@ -221,6 +221,18 @@ def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float,
     kept = torch.from_numpy(table[[0, 1, 2, 3, 5], :end].T.copy())
     dets[:end] = kept.to(dets)
     return torch.from_numpy(index[:end].copy())
+
+
+def _first_best(scores: np.ndarray) -> int:
+    """Return where the first of the largest scores is.
+
+    Boxes without area make a gaussian decay of 0 / 0. Such a score is chosen
+    only where it comes first, as nothing compares larger than it, and it
+    compares larger than nothing.
+    """
+    if np.isnan(scores[0]):
+        return 0
+    return int(np.nanargmax(scores))
 
 
 def _drop(table: np.ndarray, index: np.ndarray, low: np.ndarray,

@@ -123,13 +123,14 @@ def _average(feature: Tensor, geometry: Geometry, output: Tensor) -> None:
         for index in _image_batches(geometry, y.bins * channels * x.size):
             part = geometry.take(index)
             cells = feature[part.image[0]].transpose(0, 1)  # (H, C, W)
-            output[index] = _reduce(part, cells, None)
+            output[index] = _reduce(part, cells, None).to(output)
         return
     for index, part, rows, columns in _windowed(geometry, windows, channels):
         # A view of all windows of this width, of which rows are copied.
         views = feature.unfold(3, columns.shape[1], 1)
         cells = views[part.image[:, None], :, rows, columns[:, :1]]
-        output[index] = _reduce(part, cells, (rows[:, 0], columns[:, 0]))
+        averages = _reduce(part, cells, (rows[:, 0], columns[:, 0]))
+        output[index] = averages.to(output)
 
 
 def _reduce(part: Geometry, cells: Tensor, first) -> Tensor:
