@@ -10,6 +10,6 @@ from .shapes_generator import SHAPE_CLASSES, generate_shapes, shapes_scene
 __all__ = [
     'CityscapesInstanceDataset', 'InstanceDataset', 'LVISInstanceDataset',
     'NucleiDataset', 'SHAPE_CLASSES', 'SeededDrawMixin', 'SeededIndex',
-    'SeededInfiniteSampler', 'SeededSampler', 'ShapesDataset', 'generate_shapes',
-    'shapes_scene', 'transforms'
+    'SeededInfiniteSampler', 'SeededSampler', 'ShapesDataset',
+    'generate_shapes', 'shapes_scene', 'transforms'
 ]

@@ -15,7 +15,8 @@ from mmseghead.datasets.coco_json import mask_to_annotation
 
 # SHA-256 of pixels and annotations, recorded on x86-64 with numpy 2.2. They
 # must not change without a new GENERATOR_VERSION: published numbers belong
-# to these pictures. To record them: python tests/datasets/test_shapes_generator.py
+# to these pictures. To record them:
+#   python tests/datasets/test_shapes_generator.py
 GOLDEN = {
     ('train', 0, 0, 256):
     'dfc30da07ff5832b3304a05b297fe0b65468ce45c7b96923e52dac734fc246d5',
@@ -108,7 +109,15 @@ def test_larger_set_starts_with_the_smaller(tmp_path):
     assert large['images'][:2] == small['images']
 
 
+def _forget_an_image(folder):
+    path = folder / 'train.json'
+    content = json.loads(path.read_text())
+    del content['images'][1:]
+    path.write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize('damage', [
+    _forget_an_image,
     lambda d: (d / 'train/000002.png').unlink(),
     lambda d: (d / 'train/000002.png').write_bytes(b''),
     lambda d: (d / 'val.json').unlink(),

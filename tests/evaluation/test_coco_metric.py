@@ -181,6 +181,31 @@ def test_random_predictions(tmp_path, seed, backend):
         _assert_equal(numbers, _reference(path, samples, iou_type), iou_type)
 
 
+def test_more_detections_than_the_first_limit(tmp_path):
+    """The first AP counts 100 per image, the others up to 1000."""
+    rng = np.random.default_rng(8)
+    masks = [
+        _square(y, x, 5, 6) for y in range(0, 112, 8)
+        for x in range(0, 136, 9)
+    ]
+    assert len(masks) > 200
+    truth = dict(
+        images=[dict(id=5, height=HEIGHT, width=WIDTH, file_name='x.png')],
+        categories=[dict(id=2, name='cat')],
+        annotations=[
+            dict(
+                id=i, image_id=5, category_id=2, iscrowd=0, area=30,
+                bbox=mask_api.toBbox(_encode(mask)).tolist(),
+                segmentation=_encode(mask)) for i, mask in enumerate(masks, 1)
+        ])
+    path = _write(tmp_path, truth)
+    found = _sample(5, (HEIGHT, WIDTH), masks, [0] * len(masks), rng)
+    numbers = _evaluate(CocoMetric(path), [found], ('cat', ))
+    assert numbers['coco/segm_mAP'] < numbers['coco/segm_mAP_50'] == 1.0
+    for iou_type in ('bbox', 'segm'):
+        _assert_equal(numbers, _reference(path, [found], iou_type), iou_type)
+
+
 @pytest.fixture(scope='module')
 def nuclei(tmp_path_factory):
     """The twelve fullest images: more than 100 predictions on some."""
