@@ -1,0 +1,286 @@
+"""Plots of accuracy against cost, with the Pareto front."""
+from dataclasses import dataclass
+from typing import List, Mapping, Optional, Sequence, Tuple
+import matplotlib.ticker
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+INK = '#1f2933'
+MUTED = '#8a94a0'
+GRID = '#e6e9ec'
+#: Eight hues that stay apart for colour-blind readers (Okabe and Ito).
+COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9',
+          '#7a5195', '#4d4d4d')
+#: Beyond the colours, methods differ by shape.
+SHAPES = 'osD^vP'
+#: Where the costs span more than this factor, their axis is logarithmic.
+_LOG_FROM = 8.0
+#: Directions and distances (points) in which a label's place is sought.
+_ANGLES = np.deg2rad([0, 180, 45, 135, 315, 225, 90, 270])
+_DISTANCES = (9.0, 16.0, 25.0, 36.0, 50.0, 66.0)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model in a plot.
+
+    Args:
+        label: Text beside the point.
+        group: Method; models of one group share colour and shape.
+        cost: Position along x, > 0.
+        value: Position along y.
+        measured: Filled if measured here, hollow if reported by others.
+    """
+    label: str
+    group: str
+    cost: float
+    value: float
+    measured: bool
+
+
+def pareto_front(costs: Sequence[float],
+                 values: Sequence[float]) -> List[int]:
+    """Return which points no other one beats.
+
+    A point is beaten if another costs no more and is worth no less, and is
+    better in one of them; of equal points the first counts.
+
+    Args:
+        costs: Lower is better.
+        values: Higher is better, as many.
+
+    Returns:
+        Indices by growing cost, and thereby growing value; empty for none.
+
+    Raises:
+        ValueError: if the numbers of costs and values differ.
+    """
+    if len(costs) != len(values):
+        raise ValueError('`costs` and `values` of pareto_front must be of one '
+                         f'length, got {len(costs)} and {len(values)}.')
+    front: List[int] = []
+    best = -np.inf
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -values[i])):
+        if values[i] > best:
+            front.append(i)
+            best = values[i]
+    return front
+
+
+def plot_tradeoffs(panels: Mapping[str, Sequence[Point]],
+                   value_name: str,
+                   title: str,
+                   note: str = '') -> Figure:
+    """Draw one panel per cost, side by side, with a common legend.
+
+    Args:
+        panels: Name of the cost, with its unit -> points. A panel without
+            points says so.
+        value_name: Name of the y axis.
+        title: Headline.
+        note: Small print below, such as the hardware.
+
+    Returns:
+        A figure; ``figure.savefig(path, dpi=150)`` writes it.
+    """
+    groups = sorted({p.group for points in panels.values() for p in points})
+    style = {
+        group: (COLORS[i % len(COLORS)],
+                SHAPES[i // len(COLORS) % len(SHAPES)])
+        for i, group in enumerate(groups)
+    }
+    with matplotlib.rc_context({'font.size': 9, 'font.family': 'sans-serif'}):
+        figure = Figure(figsize=(5.2 * len(panels), 4.9), facecolor='white')
+        FigureCanvasAgg(figure)
+        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (cost_name, points) in zip(all_axes, panels.items()):
+            _draw_points(axes, points, style)
+            _dress(axes, cost_name, value_name)
+        figure.suptitle(title, x=0.012, y=0.985, ha='left', fontsize=13,
+                        color=INK, weight='bold')
+        _legend(figure, style, panels)
+        if note:
+            figure.text(0.012, 0.012, note, color=MUTED, fontsize=7.5)
+        figure.subplots_adjust(
+            left=0.62 / figure.get_figwidth(), top=0.85, bottom=0.15,
+            right=1 - 0.2 / figure.get_figwidth(), wspace=0.2)
+        for axes, points in zip(all_axes, panels.values()):
+            _place_labels(axes, points)
+    return figure
+
+
+def _draw_points(axes: Axes, points: Sequence[Point],
+                 style: Mapping[str, Tuple[str, str]]) -> None:
+    if not points:
+        axes.text(0.5, 0.5, 'no figures yet', ha='center', va='center',
+                  transform=axes.transAxes, color=MUTED)
+        axes.set(xticks=[], yticks=[])
+        return
+    costs = np.array([point.cost for point in points], float)
+    values = np.array([point.value for point in points], float)
+    front = pareto_front(costs, values)
+    if costs.max() > _LOG_FROM * costs.min():
+        axes.set_xscale('log')
+    _set_limits(axes, costs, values)
+    # Nothing on the front is worth more until the next point's cost.
+    axes.step(
+        np.append(costs[front], axes.get_xlim()[1]),
+        np.append(values[front], values[front[-1]]),
+        where='post', color=MUTED, linewidth=1.1, linestyle=(0, (4, 2)),
+        zorder=2)
+    for i, point in enumerate(points):
+        color, shape = style[point.group]
+        axes.plot(
+            point.cost, point.value, shape, markersize=7.5,
+            markerfacecolor=color if point.measured else 'white',
+            markeredgecolor=color, markeredgewidth=1.5, zorder=4)
+
+
+def _set_limits(axes: Axes, costs: np.ndarray, values: np.ndarray) -> None:
+    """Leave room for labels on all sides."""
+    log = axes.get_xscale() == 'log'
+    low, high = costs.min(), costs.max()
+    if log:
+        low, high = np.log10([low, high])
+    room = 0.22 * (high - low) or (0.3 if log else 0.3 * abs(high) or 1.0)
+    limits = np.array([low - 0.55 * room, high + room])
+    axes.set_xlim(10**limits if log else np.maximum(limits, 0))
+    room = max(0.14 * np.ptp(values), 0.6)
+    axes.set_ylim(values.min() - room, values.max() + room)
+
+
+def _dress(axes: Axes, cost_name: str, value_name: str) -> None:
+    axes.set_xlabel(cost_name, color=INK)
+    axes.set_ylabel(value_name, color=INK)
+    axes.grid(True, color=GRID, linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(which='both', colors=MUTED, length=0)
+    for side in ('top', 'right'):
+        axes.spines[side].set_visible(False)
+    for side in ('left', 'bottom'):
+        axes.spines[side].set_color(MUTED)
+    if axes.get_xscale() == 'log':
+        # Plain numbers, and few enough not to touch each other.
+        axes.xaxis.set_major_locator(
+            matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(
+            matplotlib.ticker.FuncFormatter(lambda x, _: f'{x:g}'))
+        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+
+
+def _legend(figure: Figure, style: Mapping[str, Tuple[str, str]],
+            panels: Mapping[str, Sequence[Point]]) -> None:
+    handles = [
+        Line2D([], [], linestyle='', marker=shape, color=color, markersize=7,
+               label=group) for group, (color, shape) in style.items()
+    ]
+    states = {p.measured for points in panels.values() for p in points}
+    words = {True: 'measured here', False: 'reported by others'}
+    handles += [
+        Line2D([], [], linestyle='', marker='o', markersize=7,
+               markeredgecolor=INK, label=words[state],
+               markerfacecolor=INK if state else 'white')
+        for state in sorted(states, reverse=True)
+    ]
+    handles.append(
+        Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), linewidth=1.1,
+               label='Pareto front'))
+    figure.legend(
+        handles=handles, loc='upper left', bbox_to_anchor=(0.005, 0.935),
+        ncols=min(len(handles), 4 * len(panels)), frameon=False, fontsize=8.5,
+        labelcolor=INK, handletextpad=0.3, columnspacing=1.4)
+
+
+def _place_labels(axes: Axes, points: Sequence[Point]) -> None:
+    """Write each label near its point, on nothing that is there already.
+
+    Greedy: front points first, nearest free place first; a label that has to
+    go far gets a thin line to its point.
+    """
+    if not points:
+        return
+    figure = axes.get_figure()
+    renderer = figure.canvas.get_renderer()
+    scale = figure.dpi / 72
+    spots = axes.transData.transform([(p.cost, p.value) for p in points])
+    taken = [_box(x, y, 6 * scale, 6 * scale) for x, y in spots]
+    taken += _front_boxes(axes, points, scale)
+    frame = axes.get_window_extent(renderer).extents
+    front = pareto_front([p.cost for p in points], [p.value for p in points])
+    order = front[::-1] + [i for i in range(len(points)) if i not in front]
+    for i in order:
+        text = axes.annotate(
+            points[i].label, (points[i].cost, points[i].value),
+            textcoords='offset points', xytext=(0, 0), ha='center',
+            va='center', fontsize=7.5, zorder=5,
+            color=INK, path_effects=[withStroke(linewidth=2, foreground='w')],
+            weight='bold' if i in front else 'normal')
+        size = text.get_window_extent(renderer)
+        offset, box = _free_place(spots[i], (size.width, size.height), taken,
+                                  frame, scale)
+        text.set_position(offset)
+        taken.append(box)
+        if np.hypot(*offset) - size.width / 2 / scale > 20:
+            axes.annotate(
+                '', (points[i].cost, points[i].value), xytext=offset,
+                textcoords='offset points', zorder=3,
+                arrowprops=dict(arrowstyle='-', color=MUTED, lw=0.6,
+                                shrinkA=4, shrinkB=4))
+
+
+def _front_boxes(axes: Axes, points: Sequence[Point],
+                 scale: float) -> List[np.ndarray]:
+    """Return boxes that cover the steps of the Pareto front, in pixels."""
+    front = pareto_front([p.cost for p in points], [p.value for p in points])
+    corners = [(points[i].cost, points[i].value) for i in front]
+    corners.append((axes.get_xlim()[1], corners[-1][1]))
+    steps = []
+    for (x1, y1), (x2, y2) in zip(corners, corners[1:]):
+        for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2))):
+            ends = axes.transData.transform([start, end])
+            steps.append(np.concatenate(
+                (ends.min(0) - scale, ends.max(0) + scale)))
+    return steps
+
+
+def _box(x: float, y: float, half_width: float,
+         half_height: float) -> np.ndarray:
+    return np.array(
+        [x - half_width, y - half_height, x + half_width, y + half_height])
+
+
+def _free_place(spot: np.ndarray, size: Tuple[float, float],
+                taken: Sequence[np.ndarray], frame: np.ndarray,
+                scale: float) -> Tuple[Tuple[float, float], np.ndarray]:
+    """Return the best offset (points) of a label's centre, and its box.
+
+    Best is what covers least of the boxes taken and of the outside of the
+    frame; of equal places the first tried, which is the nearest.
+    """
+    best: Optional[Tuple[float, Tuple[float, float], np.ndarray]] = None
+    for distance in _DISTANCES:
+        for angle in _ANGLES:
+            # The label's near edge, not its centre, keeps the distance.
+            dx = np.cos(angle) * (distance * scale + size[0] / 2)
+            dy = np.sin(angle) * (distance * scale + size[1] / 2)
+            box = _box(spot[0] + dx, spot[1] + dy, size[0] / 2 + scale,
+                       size[1] / 2 + scale)
+            outside = size[0] * size[1] - _overlap(
+                _box(spot[0] + dx, spot[1] + dy, size[0] / 2, size[1] / 2),
+                frame)
+            covered = sum(_overlap(box, other) for other in taken) + outside
+            if best is None or covered < best[0] - 1e-6:
+                best = covered, (dx / scale, dy / scale), box
+        if best[0] <= 1e-6:
+            break
+    return best[1], best[2]
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Area that two boxes (x1, y1, x2, y2) share, in square pixels."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    return float(np.prod(np.maximum(sides, 0)))
