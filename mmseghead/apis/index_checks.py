@@ -6,7 +6,8 @@ from typing import Any, Dict, Iterator, List, Mapping
 
 from .metafile import read_metafile
 from .model_index import DATASETS, MEASURED, ModelEntry, ModelIndex
-from .records import changed_settings, published_metrics, record_sha256
+from .records import (changed_settings, dataset_of, published_metrics,
+                      record_sha256)
 
 _REPORTED = re.compile(r'reported by \S+')
 _METRICS = ('mask AP', 'mask AP75', 'boundary AP', 'box AP')
@@ -145,6 +146,10 @@ def record_faults(root: Path, entry: ModelEntry) -> Iterator[str]:
                f'{record["config"]["name"]!r}.')
     stated = [dict(result['Metrics']) for result in entry.results]
     proved = published_metrics(record)
+    datasets = [result.get('Dataset') for result in entry.results]
+    if datasets != [dataset_of(entry.name)]:
+        yield (f'`Results` must be of the data set {dataset_of(entry.name)}, '
+               f'got {datasets}.')
     if stated != [proved]:
         yield (f'`Results` must be the metrics of {entry.run_record}, '
                f'{proved}, got {stated}; publish again.')
