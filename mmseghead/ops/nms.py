@@ -82,11 +82,15 @@ def _pack_bits(mask: Tensor) -> np.ndarray:
     """Pack each row of a (R, M) bool mask into bytes, lowest bit first."""
     if mask.device.type == 'cpu':
         return np.packbits(mask.numpy(), axis=1, bitorder='little')
-    # Packed on the device: an eighth of the bytes to fetch.
+    return _pack_on_device(mask).cpu().numpy()
+
+
+def _pack_on_device(mask: Tensor) -> Tensor:
+    """Pack where the mask is, which leaves an eighth of it to be fetched."""
     rows, columns = mask.shape
     mask = torch.nn.functional.pad(mask, (0, -columns % 8)).view(rows, -1, 8)
     weights = 2**torch.arange(8, device=mask.device)
-    return (mask * weights).sum(-1).to(torch.uint8).cpu().numpy()
+    return (mask * weights).sum(-1).to(torch.uint8)
 
 
 def _greedy(mask: Tensor) -> list[int]:

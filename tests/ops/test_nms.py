@@ -106,6 +106,13 @@ def test_nms_takes_any_dtype(dtype):
     assert ops.nms(boxes.to(dtype), scores, 0.5, 0).tolist() == [2, 1]
 
 
+@pytest.mark.parametrize('columns', [1, 8, 21])
+def test_bits_packed_on_a_device_equal_those_of_numpy(columns):
+    mask = torch.rand(13, columns) < .5
+    packed = ops._pack_on_device(mask).numpy()
+    np.testing.assert_array_equal(packed, ops._pack_bits(mask))
+
+
 def test_batched_nms_keeps_classes_apart(torch_ops):
     boxes = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 9], [0, 0, 9, 10]])
     scores, classes = torch.tensor([0.5, 0.9, 0.7]), torch.tensor([0, 1, 0])
