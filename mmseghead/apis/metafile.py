@@ -181,3 +181,37 @@ def write_entry(path: Path, entry: Entry) -> bool:
     with atomic_write(path) as file:
         file.write(text)
     return True
+
+
+def list_config(root: Path, config: Path) -> bool:
+    """Add an entry without numbers for a config that has none.
+
+    Args:
+        root: Folder that ``Config`` paths are relative to.
+        config: ``configs/<method>/<name>.py`` below it; the metafile beside
+            it must have exactly one collection.
+
+    Returns:
+        Whether an entry was added.
+
+    Raises:
+        FileNotFoundError: if there is no metafile beside the config.
+        ValueError: if the collection is not clear.
+    """
+    metafile = config.parent / 'metafile.yml'
+    content = read_metafile(metafile)
+    if find_entry(content, config.stem) is not None:
+        return False
+    names = [item['Name'] for item in content.get('Collections') or []]
+    if len(names) != 1:
+        raise ValueError(
+            f'The collection of {config.stem!r} is not clear: {metafile} has '
+            f'{names}; write the entry by hand, without numbers.')
+    path = config.resolve().relative_to(Path(root).resolve())
+    return write_entry(
+        metafile, {
+            'Name': config.stem,
+            'In Collection': names[0],
+            'Config': path.as_posix(),
+            'Weights': ''
+        })

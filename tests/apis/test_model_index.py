@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmseghead.apis.index_checks import check_index
-from mmseghead.apis.metafile import (find_entry, read_metafile, with_entry,
-                                     write_entry)
+from mmseghead.apis.metafile import (find_entry, list_config, read_metafile,
+                                     with_entry, write_entry)
 from mmseghead.apis.model_index import find_weights, load_index
 from mmseghead.utils.weights import find_weights as find_file
 from mmseghead.utils.weights import weights_folders
@@ -81,6 +81,18 @@ def test_lines_of_other_entries_stay(zoo):
     assert after[after.index(tail):] == before[before.index(tail):]
     assert head in after and 'Parameters: 8' in after
     assert 'Parameters: 7' not in after
+
+
+def test_configs_without_numbers_are_listed(zoo):
+    config = zoo.metafile.parent / f'{zoo.name}.py'
+    assert list_config(zoo.root, config)
+    assert not list_config(zoo.root, config)
+    assert check_index(load_index(zoo.root)) == []
+    text = zoo.metafile.read_text()
+    zoo.metafile.write_text(text.replace('Collections:',
+                                         'Collections:\n  - Name: Second'))
+    with pytest.raises(ValueError, match='not clear'):
+        list_config(zoo.root, config.with_name('new.py'))
 
 
 @pytest.mark.parametrize('text, message', [

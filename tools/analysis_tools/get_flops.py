@@ -4,12 +4,14 @@ One multiply-add is one FLOP. Counted for one image at the config's test size,
 with the RoIs of its test settings and 100 instances for every method.
 """
 import argparse
+import sys
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from mmseghead.apis.cost import (NUM_INSTANCES, Cost, measure_cost,
                                  write_cost)
-from mmseghead.apis.model_index import ModelEntry, load_index
+from mmseghead.apis.metafile import list_config
+from mmseghead.apis.model_index import find_root, load_index
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,7 +20,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='*', type=Path)
     parser.add_argument('--all', action='store_true',
-                        help='every config of the model index')
+                        help='every config of the zoo')
     parser.add_argument('--shape', nargs=2, type=int, metavar=('H', 'W'),
                         help='size of the image; the test size by default')
     parser.add_argument('--proposals', type=int,
@@ -54,22 +56,28 @@ def show(path: Path, cost: Cost) -> None:
               f'{flops / 1e9:10.3f} GFLOPs')
 
 
-def entry_of(path: Path, root: Optional[Path]) -> ModelEntry:
-    return load_index(root)[path.stem]
+def write(path: Path, cost: Cost, root: Path) -> None:
+    """Put the figures into the metafile, with a new entry if need be."""
+    added = list_config(root, path)
+    changed = write_cost(load_index(root)[path.stem], cost)
+    if added or changed:
+        print(f'  written to {path.parent / "metafile.yml"}')
 
 
 def main() -> None:
     args = parse_args()
+    root = args.root or find_root()
     paths = args.configs
     if args.all:
-        index = load_index(args.root)
-        paths = [index.root / entry.config for entry in index.models]
+        paths = sorted(path for path in (root / 'configs').glob('*/*.py')
+                       if path.parent.name != '_base_')
     for path in paths:
         cost = measure_cost(path, tuple(args.shape) if args.shape else None,
                             args.proposals, args.instances)
         show(path, cost)
-        if args.write and write_cost(entry_of(path, args.root), cost):
-            print('  written to its metafile')
+        if args.write:
+            write(path, cost, root)
+        sys.stdout.flush()
 
 
 if __name__ == '__main__':
