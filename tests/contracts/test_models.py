@@ -120,8 +120,7 @@ def test_predictions_have_the_common_form(path):
         found = sample.pred_instances
         number = len(found)
         assert found.masks.shape == (number, *shape)
-        # mmdet's SOLO heads give an empty float tensor when nothing is found.
-        assert found.masks.dtype == torch.bool or not number
+        assert found.masks.dtype == torch.bool
         assert found.bboxes.shape == (number, 4)
         assert found.scores.shape == found.labels.shape == (number, )
         assert ((found.scores >= 0) & (found.scores <= 1)).all()
