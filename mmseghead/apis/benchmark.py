@@ -7,9 +7,8 @@ import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, \
-    Tuple, Union
-
+from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple, Union)
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -116,11 +115,7 @@ def benchmark(config: Union[Config, str, Path],
         peak_memory_mib=_peak_memory(options.device),
         device=options.device,
         threads=threads,
-        hardware={
-            **run_environment.hardware(), 'gpu':
-            torch.cuda.get_device_name(options.device)
-            if options.device.startswith('cuda') else None
-        },
+        hardware={**run_environment.hardware(), 'gpu': _gpu(options.device)},
         versions=run_environment.versions())
 
 
@@ -219,6 +214,11 @@ def _summary(milliseconds: Sequence[float]) -> Dict[str, float]:
         p90=np.percentile(milliseconds, 90),
         p99=np.percentile(milliseconds, 99))
     return {name: round(float(value), 3) for name, value in figures.items()}
+
+
+def _gpu(device: str) -> Optional[str]:
+    cuda = device.startswith('cuda')
+    return torch.cuda.get_device_name(device) if cuda else None
 
 
 def _peak_memory(device: str) -> Dict[str, Optional[float]]:

@@ -11,7 +11,8 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import (Any, Callable, Dict, Iterator, Mapping, Optional, Tuple,
+                    Union)
 
 import torch
 from mmengine.config import Config

@@ -17,8 +17,8 @@ from mmseghead.utils.transaction import FileTransaction
 from mmseghead.utils.weights import SCHEME, weights_folders
 from .metafile import find_entry, read_metafile, with_entry
 from .model_index import MEASURED, find_root
-from .records import (Record, canonical, changed_settings, dataset_of, published_metrics,
-                      read_record, record_sha256)
+from .records import (Record, canonical, changed_settings, dataset_of,
+                      published_metrics, read_record, record_sha256)
 
 SUMS = 'SHA256SUMS'
 

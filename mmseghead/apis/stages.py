@@ -73,8 +73,9 @@ class StageTracker:
                     self._wrap(undo, module, 'forward', name)
                     for method in _METHODS:
                         self._wrap(undo, module, method, name)
-                    decoding = f'{name}.{_DECODING}' if split_decoding else name
-                    self._wrap(undo, module, _DECODING, decoding)
+                    self._wrap(
+                        undo, module, _DECODING,
+                        f'{name}.{_DECODING}' if split_decoding else name)
             yield
 
     def _wrap(self, undo: contextlib.ExitStack, module: nn.Module,
@@ -94,7 +95,7 @@ class StageTracker:
 
 
 def _callable_parts(stage: nn.Module) -> List[nn.Module]:
-    """Lists of modules (the heads of a cascade) are never called themselves."""
+    """Return what is called of a stage: of a list of heads, each head."""
     if isinstance(stage, nn.ModuleList):
         return [part for item in stage for part in _callable_parts(item)]
     return [stage]

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -293,6 +294,13 @@ def test_record_hash_leaves_published_aside(zoo):
     record = zoo.record('train')
     assert record_sha256(record) == record_sha256(dict(record, published=1))
     assert record_sha256(record) != record_sha256(dict(record, seed=8))
+
+
+def test_equal_text_gives_equal_bytes():
+    one, other = (''.join(['nuc', 'leus']) for _ in range(2))
+    assert one is not other
+    assert (pickle.dumps(publish.plain([one, other])) == pickle.dumps(
+        publish.plain([one, one])))
 
 
 def test_plain_refuses_objects():
