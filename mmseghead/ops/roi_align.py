@@ -224,8 +224,9 @@ def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor,
     """
     dtype = compute_dtype(input)
     feature, rois = input.detach().to(dtype), rois.detach().to(dtype)
-    geometry = place_samples(rois, input.shape, (aligned_height, aligned_width),
-                         spatial_scale, (sampling_ratio, aligned))
+    bins = aligned_height, aligned_width
+    geometry = place_samples(rois, input.shape, bins, spatial_scale,
+                             (sampling_ratio, aligned))
     if pool_mode == 1:
         _average(feature, geometry, output)
     else:
@@ -256,9 +257,9 @@ def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
     grad, rois = grad_output.detach().to(dtype), rois.detach().to(dtype)
     total = torch.zeros_like(grad_input, dtype=dtype)
     if pool_mode == 1:
-        geometry = place_samples(rois, grad_input.shape,
-                             (aligned_height, aligned_width), spatial_scale,
-                             (sampling_ratio, aligned))
+        bins = aligned_height, aligned_width
+        geometry = place_samples(rois, grad_input.shape, bins, spatial_scale,
+                                 (sampling_ratio, aligned))
         _average_backward(grad, geometry, total)
     else:
         places = argmax_y.to(dtype), argmax_x.to(dtype)

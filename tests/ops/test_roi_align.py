@@ -73,11 +73,10 @@ def run(module, feature, rois, options, pool_mode=1, seed=0):
     return out, *places, grad_input
 
 
-def loop_roi_align(feature, rois, options):
-    """Average RoIAlign sample by sample, by the definition."""
+def loop_roi_align(feature, rois, options, largest=False):
+    """RoIAlign sample by sample, by the definition."""
     bins = options['aligned_height'], options['aligned_width']
-    _, channels, *size = feature.shape
-    out = torch.zeros(len(rois), channels, *bins).double()
+    out = torch.zeros(len(rois), feature.shape[1], *bins).double()
     for n, (image, *corners) in enumerate(rois.double().tolist()):
         shift = .5 if options['aligned'] else 0
         x1, y1, x2, y2 = (
@@ -89,14 +88,19 @@ def loop_roi_align(feature, rois, options):
             options['sampling_ratio'] or math.ceil(side / count)
             for side, count in zip(sides, bins)
         ]
-        for p in range(bins[0]):
-            for q in range(bins[1]):
-                for i in range(grid[0]):
-                    for j in range(grid[1]):
-                        y = y1 + (p + (i + .5) / grid[0]) * sides[0] / bins[0]
-                        x = x1 + (q + (j + .5) / grid[1]) * sides[1] / bins[1]
-                        out[n, :, p, q] += read(feature[int(image)], y,
-                                                x) / (grid[0] * grid[1])
+        for p, q in np.ndindex(*bins):
+            samples = [
+                read(feature[int(image)],
+                     y1 + (p + (i + .5) / grid[0]) * sides[0] / bins[0],
+                     x1 + (q + (j + .5) / grid[1]) * sides[1] / bins[1])
+                for i, j in np.ndindex(*grid)
+            ]
+            if samples:
+                samples = torch.stack(samples)
+                out[n, :, p, q] = samples.amax(
+                    0) if largest else samples.mean(0)
+            elif largest:
+                out[n, :, p, q] = -10000
     return out
 
 
@@ -104,7 +108,7 @@ def read(cells, y, x):
     """Value of the (C, H, W) map between cells."""
     height, width = cells.shape[1:]
     if y < -1 or y > height or x < -1 or x > width:
-        return 0
+        return torch.zeros(len(cells)).double()
     y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
     value = 0
     for row in (math.floor(y), math.floor(y) + 1):
@@ -116,8 +120,8 @@ def read(cells, y, x):
 
 
 @settings(deadline=None, max_examples=40)
-@given(cases(), st.sampled_from(['map', 'windows']))
-def test_average_equals_loop(case, path):
+@given(cases(), st.sampled_from(['map', 'windows', 'max']))
+def test_equals_loop(case, path):
     feature, rois, options = case
     # Quarters are exact, so that no sample lands on the other side of a
     # border because of rounding.
@@ -126,8 +130,9 @@ def test_average_equals_loop(case, path):
         options = {**options, 'spatial_scale': .5}
     with pytest.MonkeyPatch.context() as patch:
         force_path(patch, path)
-        got = run(ops, feature.double(), rois.double(), options)[0]
-    expected = loop_roi_align(feature, rois, options)
+        got = run(ops, feature.double(), rois.double(), options,
+                  int(path != 'max'))[0]
+    expected = loop_roi_align(feature, rois, options, path == 'max')
     torch.testing.assert_close(got, expected)
 
 
