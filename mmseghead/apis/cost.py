@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from mmseghead.registry import MODELS
@@ -68,6 +69,9 @@ class Cost:
 class FlopCounter(TorchDispatchMode):
     """Counts multiply-adds of what runs inside, per stage.
 
+    Nothing that is counted is computed: it gives zeros of the right shape, so
+    that a large model costs no more than its glue.
+
     Compiled and pure-PyTorch operators of mmcv count the same: their insides
     are not looked at, and a deformable convolution counts as the plain
     convolution of its size.
@@ -83,9 +87,13 @@ class FlopCounter(TorchDispatchMode):
         self._paused = False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if not self._paused:
-            self._add(_multiply_adds(func, args, kwargs or {}, out))
+        kwargs = kwargs or {}
+        formula = _FORMULAS.get(func._overloadpacket)
+        if self._paused or formula is None:
+            return func(*args, **kwargs)
+        out = _zeros_of_result(func, args, kwargs)
+        # PyTorch counts a multiplication and an addition as two.
+        self._add(formula(*args, **kwargs, out_val=out) // 2)
         return out
 
     def _add(self, flops: int) -> None:
@@ -125,17 +133,29 @@ class FlopCounter(TorchDispatchMode):
         return counted
 
 
-def _multiply_adds(func: Any, args: Tuple, kwargs: Dict[str, Any],
-                   out: Any) -> int:
-    packet = func._overloadpacket
-    if packet in flop_registry:
-        # PyTorch counts a multiplication and an addition as two.
-        return flop_registry[packet](*args, **kwargs, out_val=out) // 2
-    if packet is torch.ops.aten.mv:
-        return args[0].numel()
-    if packet is torch.ops.aten.dot:
-        return args[0].numel()
-    return 0
+def _zeros_of_result(func: Callable, args: Tuple,
+                     kwargs: Dict[str, Any]) -> torch.Tensor:
+    """Return what a function would return, zeros for values."""
+    devices = [arg.device for arg in args if isinstance(arg, torch.Tensor)]
+    args, kwargs = tree_map_only(torch.Tensor, lambda x: x.to('meta'),
+                                 (args, kwargs))
+    return torch.zeros_like(func(*args, **kwargs), device=devices[0])
+
+
+def _product_of_vectors(one: torch.Tensor, *_: Any, **__: Any) -> int:
+    return 2 * one.numel()
+
+
+#: Forward functions without an attention among them: those have results
+#: besides the output.
+_FORMULAS: Dict[Any, Callable[..., int]] = {
+    packet: flop_registry[packet]
+    for packet in (torch.ops.aten.mm, torch.ops.aten.addmm,
+                   torch.ops.aten.bmm, torch.ops.aten.baddbmm,
+                   torch.ops.aten.convolution)
+}
+_FORMULAS[torch.ops.aten.mv] = _product_of_vectors
+_FORMULAS[torch.ops.aten.dot] = _product_of_vectors
 
 
 def build_model(config: Config) -> nn.Module:
@@ -183,9 +203,9 @@ def measure_cost(config: Union[Config, str, Path],
                  instances: int = NUM_INSTANCES) -> Cost:
     """Measure what a config's model costs for one image.
 
-    The real prediction path runs once on the CPU, with random weights and
-    noise, but with counts that do not depend on them (see
-    ``fixed_instances``).
+    The real prediction path runs once on the CPU, with random weights, noise
+    for an image and zeros for the results of what is counted; the counts do
+    not depend on any of them (see ``fixed_instances``).
 
     Args:
         config: A config or its path.

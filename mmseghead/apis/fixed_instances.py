@@ -7,7 +7,7 @@ Legend: N instances, K score channels, H/W height and width of a score map.
 """
 import contextlib
 import inspect
-from typing import Any, Callable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.structures import InstanceData
@@ -121,21 +121,42 @@ def _seeing(head: nn.Module, count: int) -> Callable:
     classes = getattr(head, 'num_classes', 1)
     background = getattr(head, 'use_sigmoid_cls', True) is False
 
+    found = _score_argument(head)
+
     def wrapper(original: Callable) -> Callable:
-        signature = inspect.signature(original)
-        names = [n for n in _SCORE_NAMES if n in signature.parameters]
-        if not names:
+        if found is None:
             return original
+        position, name = found
 
         def predict_by_feat(*args: Any, **kwargs: Any) -> Any:
-            bound = signature.bind(*args, **kwargs)
-            bound.arguments[names[0]] = certain_scores(
-                bound.arguments[names[0]], count, classes, background)
-            return original(*bound.args, **bound.kwargs)
+            given = kwargs[name] if name in kwargs else args[position]
+            scores = certain_scores(given, count, classes, background)
+            if name in kwargs:
+                kwargs[name] = scores
+            else:
+                args = (*args[:position], scores, *args[position + 1:])
+            return original(*args, **kwargs)
 
         return predict_by_feat
 
     return wrapper
+
+
+def _score_argument(head: nn.Module) -> Optional[Tuple[int, str]]:
+    """Return position (without self) and name of the class scores.
+
+    An override that hands its arguments on (``*args``) does not name them;
+    the class it extends does.
+    """
+    for owner in type(head).__mro__:
+        method = vars(owner).get('predict_by_feat')
+        if method is None:
+            continue
+        names = list(inspect.signature(method).parameters)[1:]
+        for i, name in enumerate(names):
+            if name in _SCORE_NAMES:
+                return i, name
+    return None
 
 
 def certain_scores(cls_scores: Sequence[Tensor], count: int, classes: int,

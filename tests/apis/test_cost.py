@@ -9,7 +9,8 @@ from torch import nn
 from mmseghead.apis import cost as cost_module
 from mmseghead.apis.cost import (FlopCounter, build_model, count_parameters,
                                  measure_cost, test_shape, write_cost)
-from mmseghead.apis.fixed_instances import certain_scores, resized
+from mmseghead.apis.fixed_instances import (certain_scores, fixed_instances,
+                                            resized)
 from mmseghead.apis.model_index import load_index
 from mmseghead.apis.stages import REST, StageTracker, stage_modules
 
@@ -156,6 +157,30 @@ def test_certain_scores(background, anchors):
     assert (probs > 0.5).any(0).all()  # all classes take part
     few = certain_scores(scores, 1000, classes, background)
     assert sum((s > 0).any(1).sum() for s in few) == 48
+
+
+class _Named(nn.Module):
+
+    def predict_by_feat(self, feats, mlvl_cls_scores, rescale=False):
+        return mlvl_cls_scores
+
+
+class _HandsOn(_Named):
+
+    def predict_by_feat(self, *args, **kwargs):
+        return super().predict_by_feat(*args, **kwargs)
+
+
+@pytest.mark.parametrize('head', [_Named(), _HandsOn()])
+def test_scores_are_found_by_name(head):
+    model = nn.Module()
+    model.mask_head = head
+    scores = [torch.zeros(1, 1, 6, 7)]
+    with fixed_instances(model, 4, 3, (30, 70)):
+        for given in (head.predict_by_feat(0, scores),
+                      head.predict_by_feat(0, mlvl_cls_scores=scores)):
+            assert (given[0] > 0).sum() == 3
+    assert head.predict_by_feat(0, scores) is scores
 
 
 def _shape_config(**step):

@@ -67,6 +67,14 @@ def test_first_entry(text):
     assert ('Other' in content) == ('Other' in text)
 
 
+@pytest.mark.parametrize('style', ['|', '>', '|+'])
+def test_block_text_ends_with_its_entry(style):
+    text = (f'Models:\n- Name: a\n  Note: {style}\n    one\n    two\n'
+            '- Name: b\n')
+    after = with_entry(text, dict(Name='a', x=1), Path('x.yml'))
+    assert after == 'Models:\n- Name: a\n  x: 1\n- Name: b\n'
+
+
 def test_lines_of_other_entries_stay(zoo):
     before = zoo.metafile.read_text()
     content = read_metafile(zoo.metafile)
