@@ -1,4 +1,4 @@
-"""Fills ``.mim``, where mim and mmengine look for configs, tools and the index.
+"""Fills ``.mim``, where mim and mmengine look for configs and tools.
 
 Everything else about the package is in setup.cfg. Three facts decide what is
 done here:

@@ -6,6 +6,7 @@ verbs use.
 import json
 import shutil
 from pathlib import Path
+
 import pytest
 import yaml
 
@@ -61,7 +62,8 @@ def add_published_model(source: Path, mirror: Path) -> None:
     """List one model with weights in a mirror and one by file URL."""
     mirror.mkdir(parents=True)
     models = []
-    for name, start in (('mirrored', 'weights/'), ('linked', f'file://{mirror}/')):
+    for name, start in (('mirrored', 'weights/'),
+                        ('linked', f'file://{mirror}/')):
         weights = mirror / f'{name}-12345678.pth'
         weights.write_bytes(name.encode() * 7)
         models.append({

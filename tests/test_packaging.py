@@ -5,6 +5,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+
 import pytest
 
 from mmseghead.testing.installs import (build_wheel, copy_checkout, install,
