@@ -304,6 +304,8 @@ def plot_rows(rows: Sequence[Row], folder: Path,
             ]
             for title, cost in costs.items()
         }
+        if any(panels.values()):
+            panels = {title: part for title, part in panels.items() if part}
         note = ' '.join(_footnotes(here)[1:] + [
             'Counted at the test size of each config. One multiply-add is one '
             'FLOP.'
@@ -319,9 +321,13 @@ def plot_rows(rows: Sequence[Row], folder: Path,
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
     """Return the shortest text that tells a row from the others."""
-    texts = [lambda r: r.method, lambda r: f'{r.method} {r.backbone}']
+    texts = [
+        lambda r: r.method,
+        lambda r: f'{r.method} {r.backbone}',
+        # The last but one field of a config's name is its schedule.
+        lambda r: f'{r.method} {r.backbone} {r.model.split("_")[-2]}',
+    ]
     for text in texts:
         if sum(text(other) == text(row) for other in rows) == 1:
             return text(row)
-    # The method's stem, the data set and what they share go without saying.
-    return row.model.rsplit('_', 1)[0].replace('_', ' ')
+    return row.model

@@ -1,6 +1,6 @@
 """Plots of accuracy against cost, with the Pareto front."""
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,8 +20,10 @@ SHAPES = 'osD^vP'
 #: Where the costs span more than this factor, their axis is logarithmic.
 _LOG_FROM = 8.0
 #: Directions and distances (points) in which a label's place is sought.
-_ANGLES = np.deg2rad([0, 180, 45, 135, 315, 225, 90, 270])
-_DISTANCES = (9.0, 16.0, 25.0, 36.0, 50.0, 66.0)
+_ANGLES = np.deg2rad([
+    0, 180, 45, 135, 315, 225, 90, 270, 22, 158, 338, 202, 68, 112, 248, 292
+])
+_DISTANCES = (9.0, 14.0, 20.0, 27.0, 36.0, 46.0, 58.0, 72.0, 88.0)
 
 
 @dataclass(frozen=True)
@@ -213,23 +215,27 @@ def _place_labels(axes: Axes, points: Sequence[Point]) -> None:
     front = pareto_front([p.cost for p in points], [p.value for p in points])
     order = front[::-1] + [i for i in range(len(points)) if i not in front]
     for i in order:
-        text = axes.annotate(
-            points[i].label, (points[i].cost, points[i].value),
-            textcoords='offset points', xytext=(0, 0), ha='center',
-            va='center', fontsize=7.5, zorder=5,
-            color=INK, path_effects=[withStroke(linewidth=2, foreground='w')],
-            weight='bold' if i in front else 'normal')
-        size = text.get_window_extent(renderer)
-        offset, box = _free_place(spots[i], (size.width, size.height), taken,
-                                  frame, scale)
-        text.set_position(offset)
+        font = dict(fontsize=7.5, weight='bold' if i in front else 'normal')
+        size = _text_size(axes, points[i].label, font)
+        offset, box = _free_place(spots[i], size, taken, frame, scale)
         taken.append(box)
-        if np.hypot(*offset) - size.width / 2 / scale > 20:
-            axes.annotate(
-                '', (points[i].cost, points[i].value), xytext=offset,
-                textcoords='offset points', zorder=3,
-                arrowprops=dict(arrowstyle='-', color=MUTED, lw=0.6,
-                                shrinkA=4, shrinkB=4))
+        gap = np.abs(offset) - np.array(size) / 2 / scale
+        far = np.hypot(*np.maximum(gap, 0)) > 9.5
+        line = dict(arrowstyle='-', color=MUTED, lw=0.6, shrinkA=1, shrinkB=4)
+        axes.annotate(
+            points[i].label, (points[i].cost, points[i].value), offset,
+            textcoords='offset points', ha='center', va='center', zorder=5,
+            color=INK, path_effects=[withStroke(linewidth=2, foreground='w')],
+            arrowprops=line if far else None, **font)
+
+
+def _text_size(axes: Axes, label: str,
+               font: Mapping[str, Any]) -> Tuple[float, float]:
+    """Return width and height of a text in pixels."""
+    text = axes.text(0, 0, label, **font)
+    extent = text.get_window_extent(axes.get_figure().canvas.get_renderer())
+    text.remove()
+    return extent.width, extent.height
 
 
 def _front_boxes(axes: Axes, points: Sequence[Point],
