@@ -11,7 +11,7 @@ import pytest
 from mmseghead.testing.installs import (build_wheel, copy_checkout, install,
                                         run_python)
 
-pytestmark = pytest.mark.xdist_group('installs')
+pytestmark = pytest.mark.xdist_group('packaging')
 HOMES = ('mmseghead/.mim', '_mmseghead_mim/.mim')
 CONFIG = 'configs/mask_rcnn/mask-rcnn_quick_shapes.py'
 
