@@ -49,8 +49,8 @@ DATA_ROOTS: Dict[str, Tuple[Tuple[str, ...], str]] = {
 }
 IMAGE_KINDS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 COMPILED_OPS = (
-    'slower, otherwise equal; for compiled ones install a wheel of onedl-mmcv '
-    'that was built for this Python and torch (make setup WHEELS=<folder>), '
+    'equal results, speed in docs/ops.md; for compiled ones install a wheel '
+    'of onedl-mmcv for this Python and torch (make setup WHEELS=<folder>), '
     'or build it: pip install --no-build-isolation --no-binary onedl-mmcv '
     '--force-reinstall --no-deps onedl-mmcv')
 
