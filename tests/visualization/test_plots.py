@@ -46,6 +46,7 @@ def _points(count, seed=0):
 
 
 def _boxes(figure):
+    figure.draw_without_rendering()  # puts annotations in their places
     renderer = figure.canvas.get_renderer()
     return [
         # An annotation's own extent takes in the line to its point.
