@@ -192,8 +192,10 @@ def check_mim() -> List[Finding]:
                     "pip install 'mmseghead[mim]' for `mim train` and so on")
         ]
     mim = importlib.import_module('mim.utils')
+    import_path = importlib.import_module('mmseghead.utils.import_path')
     try:
-        root = Path(mim.get_installed_path('mmseghead'))
+        with import_path.without_working_folder():
+            root = Path(mim.get_installed_path('mmseghead'))
     except Exception as error:
         return [
             Finding('mim', PROBLEM, f'{version} does not know mmseghead: '

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from mmseghead.apis.model_index import ModelEntry, find_weights, load_index
 from mmseghead.utils import atomic_write, sha256_of
+from mmseghead.utils.import_path import without_working_folder
 
 PACKAGE = 'mmseghead'
 
@@ -94,7 +95,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             place_weights(options.config, Path(os.path.abspath(options.dest)))
         except (FileNotFoundError, KeyError, ValueError) as error:
             sys.exit(str(error.args[0]))
-    cli(arguments, prog_name='python -m mmseghead.mim')
+    with without_working_folder():
+        cli(arguments, prog_name='python -m mmseghead.mim')
 
 
 if __name__ == '__main__':

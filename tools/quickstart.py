@@ -27,7 +27,7 @@ def step(name: str, done: Callable[[], bool], command: List[str]) -> None:
         return
     print(f'\n==> {name}', flush=True)
     begin = time.monotonic()
-    code = subprocess.run([sys.executable, *command], cwd=ROOT).returncode
+    code = subprocess.run(command, cwd=ROOT).returncode
     if code:
         sys.exit(f'==> {name}: FAILED; run `make quickstart` again to go on '
                  'from here, or `make doctor` to look for the cause.')
@@ -82,21 +82,24 @@ def main() -> None:
     work_dir = Path('work_dirs', f'quickstart-{key}')
     predictions = work_dir / 'predictions'
     pictures = work_dir / 'pictures'
-    mim = ['-m', 'mim']
+    python = sys.executable
+    # The command, not `python -m mim`, which would take this checkout's
+    # egg-info for the installation.
+    mim = str(Path(python).with_name('mim'))
     common = ['--gpus', args.gpus, '--yes', '--work-dir', str(work_dir)]
     options = ['--cfg-options', *args.cfg_options] * bool(args.cfg_options)
 
     step('data set', lambda: False,
-         ['tools/dataset_converters/make_shapes.py'])
+         [python, 'tools/dataset_converters/make_shapes.py'])
     step('training', lambda: bool(read_record(work_dir, 'train')),
-         [*mim, 'train', 'mmseghead', args.config, *common, '--resume',
+         [mim, 'train', 'mmseghead', args.config, *common, '--resume',
           *options])
     outputs = f'test_evaluator.outfile_prefix={predictions}'
     step('test', lambda: tested(work_dir),
-         [*mim, 'test', 'mmseghead', args.config, '--checkpoint',
+         [mim, 'test', 'mmseghead', args.config, '--checkpoint',
           str(checkpoint_of(work_dir)), *common, '--cfg-options', outputs])
     step('pictures', lambda: any(pictures.glob('*.*')),
-         ['tools/analysis_tools/draw_predictions.py', args.config,
+         [python, 'tools/analysis_tools/draw_predictions.py', args.config,
           f'{predictions}.segm.json', '--out', str(pictures),
           '--num', args.pictures])
     print_table(read_record(work_dir, 'test')['metrics'])
