@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 from pathlib import Path
+
 import pytest
 import torch
 

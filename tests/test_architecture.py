@@ -1,6 +1,7 @@
 """The import table of docs/architecture.md, read from the source."""
 import ast
 from pathlib import Path
+
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'mmseghead'

@@ -1,6 +1,7 @@
 """Every config of the zoo: its name, its data, and that it builds."""
 import re
 from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config

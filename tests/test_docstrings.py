@@ -2,6 +2,7 @@
 import ast
 import re
 from pathlib import Path
+
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'mmseghead'

@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config

@@ -1,6 +1,7 @@
 """READMEs and the index say the same, and links lead somewhere."""
 import re
 from pathlib import Path
+
 import pytest
 
 from mmseghead.apis.model_index import load_index

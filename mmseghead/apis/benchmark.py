@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
                     Tuple, Union)
+
 import numpy as np
 import torch
 from mmengine.config import Config

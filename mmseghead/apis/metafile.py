@@ -2,6 +2,7 @@
 import textwrap
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
+
 import yaml
 
 from mmseghead.utils import atomic_write

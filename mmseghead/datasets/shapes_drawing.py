@@ -36,8 +36,8 @@ _MAX_TRIES = 24
 # Diameters in pixels of a 256 px picture: (weight, lowest, highest). Near
 # log-uniform in the middle, thin at the ends, where classes blur or where
 # one instance hides the others.
-_SIZE_BINS = ((2, 8, 15), (4, 16, 31), (7, 32, 63), (6, 64, 127), (2, 128,
-                                                                  200))
+_SIZE_BINS = ((2, 8, 15), (4, 16, 31), (7, 32, 63), (6, 64, 127),
+              (2, 128, 200))
 
 
 def _mix(word: int) -> int:

@@ -56,7 +56,7 @@ class Geometry(NamedTuple):
 
 
 def place_samples(rois: Tensor, shape: torch.Size, bins: tuple[int, int],
-              spatial_scale: float, options: tuple[int, bool]) -> Geometry:
+                  spatial_scale: float, options: tuple[int, bool]) -> Geometry:
     """Place the samples of all RoIs.
 
     The arithmetic follows mmcv's operator by operator, since rounding
@@ -134,8 +134,8 @@ def taps(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     return low, position - low, inside
 
 
-def batches(keys: Tensor, numbers: Callable[[list[int]], int]
-             ) -> list[Tensor]:
+def batches(keys: Tensor,
+            numbers: Callable[[list[int]], int]) -> list[Tensor]:
     """Split RoIs into batches of equal keys and bounded size.
 
     Args:

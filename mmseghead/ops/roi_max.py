@@ -75,7 +75,7 @@ def _sample(feature: Tensor, part: Geometry, in_y: int,
 
 
 def largest_backward(grad_output: Tensor, image: Tensor, places: tuple,
-                      grad_input: Tensor) -> None:
+                     grad_input: Tensor) -> None:
     """Add each bin's gradient to the four cells around its largest sample.
 
     Args:

@@ -1,6 +1,7 @@
 """Importing every registered component."""
 import datetime
 import importlib
+
 from mmengine.registry import DefaultScope
 
 from mmseghead.registry import SCOPE

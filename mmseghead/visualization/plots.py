@@ -1,6 +1,7 @@
 """Plots of accuracy against cost, with the Pareto front."""
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
 import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes

@@ -3,6 +3,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from pathlib import Path
+
 import numpy as np
 import pytest
 import torch

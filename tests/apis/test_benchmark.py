@@ -1,5 +1,6 @@
 """Benchmark: what is booked where, and what may be published."""
 import json
+
 import pytest
 import torch
 from mmengine.config import Config

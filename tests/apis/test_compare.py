@@ -3,6 +3,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+
 import pytest
 
 from mmseghead.apis.compare import (FORMATS, Filter, Row, backbone_of,

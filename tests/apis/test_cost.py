@@ -1,5 +1,6 @@
 """Cost: counts against hand counts, and fixed numbers of instances."""
 import sys
+
 import pytest
 import torch
 from mmengine.config import Config

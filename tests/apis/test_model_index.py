@@ -4,6 +4,7 @@ import re
 import string
 import textwrap
 from pathlib import Path
+
 import pytest
 import yaml
 from hypothesis import given, settings

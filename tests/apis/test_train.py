@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+
 import pytest
 import torch
 
@@ -188,8 +189,8 @@ def test_top_level_classes_reach_the_heads(tiny_config):
     cfg = apis.load_config(
         str(tiny_config), cfg_options=dict(classes=('cell', 'wall')))
     assert cfg.model.roi_head.mask_head.num_classes == 2
-    assert tuple(cfg.train_dataloader.dataset.metainfo.classes) == ('cell',
-                                                                   'wall')
+    metainfo = cfg.train_dataloader.dataset.metainfo
+    assert tuple(metainfo.classes) == ('cell', 'wall')
 
 
 def test_missing_files_are_named(tiny_config, tmp_path):

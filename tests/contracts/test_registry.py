@@ -1,6 +1,7 @@
 """What holds for every component that the package registers."""
 import importlib
 import inspect
+
 import pytest
 from mmengine import registry as roots
 

@@ -9,8 +9,9 @@ import pytest
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
-from mmseghead.datasets import SHAPE_CLASSES, generate_shapes, shapes_scene
+from mmseghead.datasets import SHAPE_CLASSES, generate_shapes
 from mmseghead.datasets import shapes_generator as generator
+from mmseghead.datasets import shapes_scene
 from mmseghead.datasets.coco_json import mask_to_annotation
 
 # SHA-256 of pixels and annotations, recorded on x86-64 with numpy 2.2. They

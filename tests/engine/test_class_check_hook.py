@@ -283,4 +283,3 @@ def test_upstream_models_pass_and_fail(name, tmp_path):
     ignored = ClassCheckHook().ignored
     assert wrong_class_counts(model, 80, ignored) == {}
     assert len(wrong_class_counts(model, 79, ignored)) >= 1
-

@@ -1,13 +1,13 @@
 """Trade-off plots: the Pareto front, and labels that stay apart."""
 import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from mmseghead.visualization.plots import (Point, pareto_front,
-                                           plot_tradeoffs)
+from mmseghead.visualization.plots import Point, pareto_front, plot_tradeoffs
 
 _numbers = st.floats(1, 100).map(lambda x: round(x))
 

@@ -4,8 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from mmseghead.apis.benchmark import (BenchmarkOptions, benchmark,
-                                      write_latency)
+from mmseghead.apis.benchmark import BenchmarkOptions, benchmark, write_latency
 from mmseghead.apis.model_index import find_weights, load_index
 from mmseghead.utils import atomic_write
 

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import List, Tuple
 
-from mmseghead.apis.cost import (NUM_INSTANCES, Cost, measure_cost,
-                                 write_cost)
+from mmseghead.apis.cost import NUM_INSTANCES, Cost, measure_cost, write_cost
 from mmseghead.apis.metafile import list_config
 from mmseghead.apis.model_index import find_root, load_index
 

@@ -1,5 +1,6 @@
 """Boxes of predictions without boxes."""
 from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
