@@ -22,6 +22,7 @@ from .cost import build_model, test_shape
 from .metafile import find_entry, read_metafile, write_entry
 from .model_index import LATENCY_KEY, ModelEntry
 from .stages import StageTracker
+from .train import without_denormals
 
 _MODES = dict(float32='FP32', float16='FP16', bfloat16='BF16')
 _SAME_SETUP = ('hardware', 'backend', 'batch size', 'mode', 'resolution')
@@ -86,15 +87,13 @@ def benchmark(config: Union[Config, str, Path],
     if checkpoint is not None:
         load_checkpoint(model, str(checkpoint), map_location='cpu')
     model.to(options.device)
-    if options.device == 'cpu':
-        # As the runs do: denormal numbers would cost a hundredfold.
-        torch.set_flush_denormal(True)
     before = torch.get_num_threads()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     try:
         samples, source = load_samples(config, options.images)
-        totals, stages = _time(model, samples, options)
+        with without_denormals():  # as the runs do
+            totals, stages = _time(model, samples, options)
         threads = torch.get_num_threads()
     finally:
         torch.set_num_threads(before)

@@ -162,6 +162,20 @@ def test_test_run_repeats_the_metrics(whole, tiny_config, tmp_path):
     assert len(list(tmp_path.glob('*/pictures/*.png'))) == 3
 
 
+@pytest.mark.parametrize('flush', [False, True])
+def test_the_callers_arithmetic_is_left_alone(tiny_config, tmp_path, flush):
+    smallest = torch.tensor(5e-324, dtype=torch.float64)
+    torch.set_flush_denormal(flush)
+    try:
+        cfg = apis.load_config(str(tiny_config), work_dir=str(tmp_path))
+        cfg.optim_wrapper.clip_grad.max_norm = 'wide'
+        with pytest.raises(Exception):
+            apis.train(cfg)
+        assert bool(smallest * 1 == 0) is flush
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_failure_is_on_record(tiny_config, tmp_path):
     cfg = apis.load_config(
         str(tiny_config),
