@@ -33,8 +33,10 @@ DATASET_FIELDS = {
 }
 #: Settings that a number depends on. Where the data lies and how many
 #: processes load it are none; the data's hash is in the record.
-_SETTINGS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
-             'train_dataloader', 'val_dataloader', 'val_evaluator')
+_TRAINING = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+             'train_dataloader')
+_VALIDATION = ('val_dataloader', 'val_evaluator')
+_TESTING = ('model', 'test_dataloader', 'test_evaluator')
 _INDIFFERENT = ('data_root', 'ann_file', 'data_prefix', 'num_workers',
                 'persistent_workers', 'pin_memory', 'backend_args',
                 'prefetch_factor', 'outfile_prefix')
@@ -149,18 +151,24 @@ def changed_settings(config: Path, record: Mapping[str, Any]) -> List[str]:
 
     Args:
         config: The config file as it is now.
-        record: Its run record, with the text of what ran.
+        record: Its run record, with the text of what ran. Where it holds a
+            test record under ``test``, that one says how the metrics came
+            about, and the validation during training does not matter.
 
     Returns:
         Names of the differing settings, dotted, as deep as they go; empty if
         the run can be repeated with the config as it is.
     """
     now = load_config(str(config)).to_dict()
-    then = Config.fromstring(record['config']['text'], '.py').to_dict()
+    test = record.get('test')
+    stages = [(record, _TRAINING), (test or record,
+                                    _TESTING if test else _VALIDATION)]
     changed: List[str] = []
-    for name in _SETTINGS:
-        changed += _differences(name, now.get(name), then.get(name))
-    return changed
+    for stage, names in stages:
+        then = Config.fromstring(stage['config']['text'], '.py').to_dict()
+        for name in names:
+            changed += _differences(name, now.get(name), then.get(name))
+    return list(dict.fromkeys(changed))
 
 
 def _differences(name: str, one: Any, other: Any) -> List[str]:

@@ -225,6 +225,32 @@ def test_refuses_other_settings(zoo):
         _publish(zoo)
 
 
+def test_evaluation_counts_where_the_metrics_come_from(zoo):
+    """A new metric needs a new test, not a new training."""
+    train = zoo.record('train')
+    test = zoo.record('test', metrics={'coco/segm_mAP': 0.432})
+    for record, evaluators in ((train, ('val', )), (test, ('val', 'test'))):
+        record['config']['text'] += ''.join(
+            f"{name}_evaluator = dict(metric=['{kind}'])\n"
+            for name, kind in zip(evaluators, ('old', 'new')))
+    config = zoo.metafile.parent / f'{zoo.name}.py'
+    config.write_text(config.read_text() + ''.join(
+        f"{name}_evaluator = dict(metric=['new'])\n"
+        for name in ('val', 'test')))
+    zoo.write(zoo.train_record, train)
+    with pytest.raises(ValueError, match=r'states: val_evaluator\.metric'):
+        _publish(zoo)
+    zoo.write(zoo.test_record, test)
+    assert _publish(zoo, test_record=zoo.test_record).metrics == {
+        'mask AP': 43.2
+    }
+    assert drifted_configs(load_index(zoo.root)) == {}
+    test['config']['text'] = test['config']['text'].replace("'new'", "'old'")
+    zoo.write(zoo.test_record, test)
+    with pytest.raises(ValueError, match=r'states: test_evaluator\.metric'):
+        _publish(zoo, test_record=zoo.test_record)
+
+
 def test_refuses_unknown_config_and_missing_files(zoo):
     record = zoo.record('train')
     record['config']['name'] = 'unknown_quick_nuclei'

@@ -60,5 +60,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='CocoMetric', ann_file=data_root + val_ann, metric=['bbox', 'segm'])
+    type='CocoMetric',
+    ann_file=data_root + val_ann,
+    metric=['bbox', 'segm', 'boundary'])
 test_evaluator = val_evaluator

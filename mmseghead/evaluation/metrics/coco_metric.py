@@ -18,6 +18,8 @@ from mmseghead.registry import METRICS
 from mmseghead.utils.class_check import check_class_list, check_classes
 
 _METRICS = ('bbox', 'segm')
+_MASK_METRICS = ('segm', 'boundary')
+_KNOWN_METRICS = ('bbox', *_MASK_METRICS)
 _SIZES = dict(s='small', m='medium', l='large')
 
 
@@ -43,8 +45,13 @@ class CocoMetric(UpstreamCocoMetric):
     classes that differ from the annotation file's are an error; the
     annotation file is required and proposals are not evaluated.
 
-    Result keys (prefix ``coco/``), for each metric of ``bbox`` and ``segm``:
-    ``<metric>_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_s``, ``_mAP_m``,
+    The metric ``boundary`` is boundary AP (Cheng et al., "Boundary IoU",
+    CVPR 2021): as ``segm``, with the smaller one of mask IoU and the IoU of
+    the masks' inner boundary bands in place of mask IoU. It sees errors along
+    the outline of large objects that mask AP forgives.
+
+    Result keys (prefix ``coco/``), for each metric of ``bbox``, ``segm`` and
+    ``boundary``: ``<metric>_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_s``, ``_mAP_m``,
     ``_mAP_l``, ``_AR@<n>`` for the three ``proposal_nums``, ``_AR_s@<n>``,
     ``_AR_m@<n>``, ``_AR_l@<n>`` for the last of them, and, with
     ``classwise``, ``<metric>_<class>_precision``. Values are from 0 to 1, or
@@ -54,7 +61,7 @@ class CocoMetric(UpstreamCocoMetric):
 
     Args:
         ann_file: COCO JSON of the images tested.
-        metric: ``'bbox'``, ``'segm'`` or a list of them.
+        metric: ``'bbox'``, ``'segm'``, ``'boundary'`` or a list of them.
         classwise: Also return and log the AP of each class.
         proposal_nums: Three detections-per-image limits, ascending.
         iou_thrs: IoU thresholds; 0.5 to 0.95 in steps of 0.05 if None.
@@ -66,6 +73,15 @@ class CocoMetric(UpstreamCocoMetric):
         backend_args: How to read ``ann_file`` (mmengine's file backends).
         collect_device: ``'cpu'`` or ``'gpu'``, for several processes.
         prefix: Instead of ``coco``.
+        dilation_ratio: Width of the band that ``boundary`` compares, as a
+            share of the image's diagonal; at least one pixel.
+        federated: The annotation file is of LVIS's kind: only some classes
+            were looked for in each image. Predictions of the others are left
+            out; those of the image's ``not_exhaustive_category_ids`` count
+            where they match only; so does the rest with classes annotated
+            there or in ``neg_category_ids``. Images without annotations in
+            the file are left out too. With annotations of LVIS on COCO's
+            categories (docs/data.md) this gives AP*.
 
     Raises:
         FileNotFoundError: if ``ann_file`` does not exist.
@@ -87,10 +103,13 @@ class CocoMetric(UpstreamCocoMetric):
                  backend: str = 'faster',
                  backend_args: Optional[dict] = None,
                  collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+                 prefix: Optional[str] = None,
+                 dilation_ratio: float = 0.02,
+                 federated: bool = False) -> None:
         metrics = [metric] if isinstance(metric, str) else list(metric)
         _check_arguments(metrics, proposal_nums, format_only, outfile_prefix,
                          backend)
+        _check_variants(metrics, backend, dilation_ratio, federated)
         if '://' not in str(ann_file) and not os.path.isfile(ann_file):
             raise FileNotFoundError(
                 f'`ann_file` of CocoMetric must exist, got {ann_file!r}. It '
@@ -98,11 +117,14 @@ class CocoMetric(UpstreamCocoMetric):
                 'docs/data.md says how to get each data set.')
         self.ann_file = str(ann_file)
         self.backend = backend
+        self.dilation_ratio = dilation_ratio
+        self.federated = federated
         # The index is built by upstream and prints what nobody asked for.
         with _silence():
             super().__init__(
                 ann_file=self.ann_file,
-                metric=metrics,
+                # Upstream knows no boundaries.
+                metric=[name for name in metrics if name in _METRICS],
                 classwise=classwise,
                 proposal_nums=proposal_nums,
                 iou_thrs=None if iou_thrs is None else np.array(
@@ -112,6 +134,7 @@ class CocoMetric(UpstreamCocoMetric):
                 backend_args=backend_args,
                 collect_device=collect_device,
                 prefix=prefix)
+        self.metrics = metrics
         known = list(self._items())
         for item in metric_items or ():
             if item not in known:
@@ -149,8 +172,8 @@ class CocoMetric(UpstreamCocoMetric):
         categories = self._coco_api.dataset['categories']
         self.cat_ids = [category['id'] for category in categories]
         self.img_ids = self._coco_api.getImgIds()
-        predictions = [prediction for _, prediction in results]
-        self._check_images(predictions)
+        predictions = self._known_images(
+            [prediction for _, prediction in results])
         found = {
             metric: self._to_coco(predictions, metric)
             for metric in self.metrics
@@ -165,20 +188,34 @@ class CocoMetric(UpstreamCocoMetric):
             numbers.update(self._evaluate(metric, entries))
         return numbers
 
-    def _check_images(self, predictions: Sequence[dict]) -> None:
+    def _known_images(self, predictions: Sequence[dict]) -> List[dict]:
+        """Return the predictions of the annotation file's images.
+
+        Raises:
+            ValueError: if there are others, unless ``federated``.
+        """
         logger = MMLogger.get_current_instance()
         tested = {prediction['img_id'] for prediction in predictions}
         unknown = sorted(tested - set(self.img_ids))
-        if unknown:
+        if unknown and self.federated:
+            logger.info(f'{len(unknown)} of {len(tested)} images tested are '
+                        f'not annotated in {self.ann_file}; left out.')
+        elif unknown:
             raise ValueError(
                 f'{len(unknown)} of {len(tested)} images tested are not in '
                 f'{self.ann_file}, e.g. image id {unknown[0]}. `ann_file` of '
                 'CocoMetric must be the annotation file of its data loader.')
-        if len(tested) < len(self.img_ids):
+        found = len(tested) - len(unknown)
+        if found < len(self.img_ids):
             logger.warning(
-                f'Only {len(tested)} of {len(self.img_ids)} images of '
+                f'Only {found} of {len(self.img_ids)} images of '
                 f'{self.ann_file} were tested; what is on the others counts '
                 'as missed.')
+        left_out = set(unknown)
+        return [
+            prediction for prediction in predictions
+            if prediction['img_id'] not in left_out
+        ]
 
     def _to_coco(self, predictions: Sequence[dict],
                  metric: str) -> List[Dict[str, Any]]:
@@ -190,10 +227,10 @@ class CocoMetric(UpstreamCocoMetric):
         entries = []
         for prediction in predictions:
             scores = prediction['scores']
-            if metric == 'segm':
+            if metric in _MASK_METRICS:
                 if 'masks' not in prediction:
                     raise KeyError(
-                        'CocoMetric is to evaluate `segm`, but the model '
+                        f'CocoMetric is to evaluate `{metric}`, but the model '
                         "predicts no masks. Set metric=['bbox'] or use a "
                         'model with a mask head.')
                 scores = prediction.get('mask_scores', scores)
@@ -212,9 +249,16 @@ class CocoMetric(UpstreamCocoMetric):
     def _evaluate(self, metric: str,
                   entries: List[Dict[str, Any]]) -> Dict[str, float]:
         index, evaluator = _BACKENDS[self.backend]
+        options = {}
+        if self.federated:
+            entries = self._looked_for(entries)
+        if self.backend == 'faster':
+            options = dict(
+                boundary_dilation_ratio=self.dilation_ratio,
+                lvis_style=self.federated)
         with _silence():
             truth = index()
-            truth.dataset = self._coco_api.dataset
+            truth.dataset = self._annotations()
             truth.createIndex()
             if entries:
                 found = truth.loadRes([dict(entry) for entry in entries])
@@ -223,7 +267,7 @@ class CocoMetric(UpstreamCocoMetric):
                 found = index()
                 found.dataset = {**truth.dataset, 'annotations': []}
                 found.createIndex()
-            run = evaluator(truth, found, metric)
+            run = evaluator(truth, found, metric, **options)
             run.params.catIds = self.cat_ids
             run.params.imgIds = self.img_ids
             run.params.maxDets = self.proposal_nums
@@ -241,6 +285,38 @@ class CocoMetric(UpstreamCocoMetric):
         if self.classwise:
             results.update(self._classwise(metric, precision, run.params))
         return results
+
+    def _looked_for(self, entries: List[dict]) -> List[dict]:
+        """Return the predictions of classes that their image was searched for.
+
+        The evaluator would do it too, but stumbles over an image all of
+        whose predictions it drops.
+        """
+        searched = {
+            (image['id'], category)
+            for image in self._coco_api.dataset['images']
+            for category in image.get('neg_category_ids', ())
+        }
+        searched.update((annotation['image_id'], annotation['category_id'])
+                        for annotation in self._coco_api.anns.values())
+        return [
+            entry for entry in entries
+            if (entry['image_id'], entry['category_id']) in searched
+        ]
+
+    def _annotations(self) -> Dict[str, Any]:
+        """Return the ground truth as the evaluator reads it."""
+        dataset = self._coco_api.dataset
+        if not self.federated:
+            return dataset
+        # The evaluator groups classes by frequency and wants one for each;
+        # the groups are not read here.
+        categories = [
+            dict(frequency='f', **category)
+            if 'frequency' not in category else category
+            for category in dataset['categories']
+        ]
+        return {**dataset, 'categories': categories}
 
     def _items(self) -> Dict[str, tuple]:
         """Return result name -> (AP or AR, threshold, size, limit)."""
@@ -298,9 +374,9 @@ def _check_arguments(metrics: Sequence[str], proposal_nums: Sequence[int],
                      format_only: bool, outfile_prefix: Optional[str],
                      backend: str) -> None:
     for metric in metrics:
-        if metric not in _METRICS:
+        if metric not in _KNOWN_METRICS:
             raise KeyError(
-                f'`metric` of CocoMetric must be among {_METRICS}, got '
+                f'`metric` of CocoMetric must be among {_KNOWN_METRICS}, got '
                 f'{metric!r}. Proposals are evaluated by mmdet.CocoMetric.')
     if len(proposal_nums) != 3 or list(proposal_nums) != sorted(
             set(proposal_nums)):
@@ -312,6 +388,18 @@ def _check_arguments(metrics: Sequence[str], proposal_nums: Sequence[int],
     if backend not in _BACKENDS:
         raise ValueError(f'`backend` of CocoMetric must be among '
                          f'{tuple(_BACKENDS)}, got {backend!r}.')
+
+
+def _check_variants(metrics: Sequence[str], backend: str,
+                    dilation_ratio: float, federated: bool) -> None:
+    if not 0 < dilation_ratio < 1:
+        raise ValueError('`dilation_ratio` of CocoMetric must be between 0 '
+                         f'and 1, got {dilation_ratio!r}.')
+    if backend != 'faster' and (federated or 'boundary' in metrics):
+        raise ValueError(
+            f'`backend` of CocoMetric must be \'faster\' for the metric '
+            f'`boundary` and for `federated`, got {backend!r}: pycocotools '
+            'has neither.')
 
 
 def _mean(table: np.ndarray) -> float:
