@@ -241,6 +241,14 @@ def test_file_of_upstreams_metric_is_known_from_the_config(
         run('val', _Model())
 
 
+def test_federated_metric_reads_another_file(run, config, data_root):
+    """AP* takes other annotations of the same images."""
+    for key in ('val_evaluator', 'test_evaluator'):
+        config[key].ann_file = str(data_root / 'train.json')
+        config[key].federated = True
+    run('test', _Model())
+
+
 def test_wrapped_data_sets_are_opened(run, config, data_root):
     config.train_dataloader.dataset = dict(
         type='RepeatDataset', times=2, dataset=config.train_dataloader.dataset)

@@ -170,14 +170,18 @@ def _evaluator_files(runner: Any, mode: str, loop: Any) -> Dict[str, str]:
     """Return metric name -> annotation file, where one is known.
 
     mmdet's metrics do not keep the path, so that the config is asked too.
+    ``CocoMetric(federated=True)`` reads other annotations of the same images
+    and is left out.
     """
     files: Dict[str, str] = {}
     config = runner.cfg.get(f'{mode}_evaluator') or []
     entries: List[Any] = config if isinstance(config, list) else [config]
     for entry in entries:
-        if isinstance(entry, dict) and entry.get('ann_file'):
+        if isinstance(entry, dict) and entry.get(
+                'ann_file') and not entry.get('federated'):
             files[str(entry['type'])] = entry['ann_file']
     for metric in getattr(loop.evaluator, 'metrics', ()):
-        if getattr(metric, 'ann_file', None):
+        if getattr(metric, 'ann_file', None) and not getattr(
+                metric, 'federated', False):
             files[type(metric).__name__] = str(metric.ann_file)
     return files
