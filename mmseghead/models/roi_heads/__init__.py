@@ -1,4 +1,5 @@
 """RoI heads."""
+from .mask_only_roi_head import MaskOnlyRoIHead
 from .point_rend_roi_head import PointRendRoIHead
 
-__all__ = ['PointRendRoIHead']
+__all__ = ['MaskOnlyRoIHead', 'PointRendRoIHead']

@@ -1,0 +1,3 @@
+_base_ = './fcosreg_quick_shapes.py'
+
+model = dict(bbox_head=dict(reg_weights=(1.0, 0.0, 0.0)))

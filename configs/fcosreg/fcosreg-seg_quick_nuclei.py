@@ -1,0 +1,3 @@
+_base_ = './fcosreg_quick_nuclei.py'
+
+model = dict(bbox_head=dict(reg_weights=(0.0, 1.0, 0.0)))
