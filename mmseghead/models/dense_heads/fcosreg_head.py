@@ -24,6 +24,7 @@ class ImageTargets(NamedTuple):
     distances: Tensor  #: (N, 4) left, top, right, bottom, pixels
     seg: Tensor  #: (N,) mask label of the instance, 0 for background
     instances: Tensor  #: (N,) index of the instance, -1 for background
+    seg_maps: List[Tensor]  #: per level (n, h, w), mask labels of instances
 
 
 @MODELS.register_module()
@@ -108,12 +109,12 @@ class FCOSRegHead(FCOSHead):
         the mean sum of weights) over all processes; no positives give zeros
         that are connected to the predictions.
         """
-        scores = _by_location(cls_scores)  # (B * N, C)
+        scores = by_location(cls_scores)  # (B * N, C)
         scales = [stride if self.norm_on_bbox else 1 for stride in self.strides]
         # In pixels, and in float32 where IoUs are computed.
-        distances = _by_location(
+        distances = by_location(
             [pred.float() * s for pred, s in zip(bbox_preds, scales)])
-        centerness = _by_location(centernesses).flatten()
+        centerness = by_location(centernesses).flatten()
         labels = torch.cat([image.labels for image in targets])
         positive = (labels < self.num_classes).nonzero().flatten()
         number = scores.new_tensor(float(len(positive)), dtype=torch.float32)
@@ -168,12 +169,13 @@ class FCOSRegHead(FCOSHead):
             return ImageTargets(
                 torch.full_like(nothing, self.num_classes, dtype=torch.long),
                 points.new_zeros(len(points), 4), nothing,
-                torch.full_like(nothing, -1, dtype=torch.long))
+                torch.full_like(nothing, -1, dtype=torch.long),
+                [points.new_zeros(0, *size) for size in sizes])
         boxes = instances.bboxes.float()
         masks = masks_to_tensor(instances.masks, points.device)
         strides = [stride for stride, _ in self.prior_generator.strides]
-        labels = soft_mask_labels(masks, strides, sizes)
-        seg = torch.cat([level.flatten(1) for level in labels], 1).T  # (N, n)
+        maps = soft_mask_labels(masks, strides, sizes)
+        seg = torch.cat([level.flatten(1) for level in maps], 1).T  # (N, n)
         distances = torch.cat((points[:, None] - boxes[None, :, :2],
                                boxes[None, :, 2:] - points[:, None]), 2)
         candidate = self._candidates(points, boxes, distances, levels)
@@ -186,7 +188,7 @@ class FCOSRegHead(FCOSHead):
         return ImageTargets(
             instances.labels[chosen].where(found, self.num_classes),
             distances[rows, chosen], seg[rows, chosen].where(found, 0),
-            chosen.where(found, -1))
+            chosen.where(found, -1), maps)
 
     def _candidates(self, points: Tensor, boxes: Tensor, distances: Tensor,
                     levels: Sequence[Tensor]) -> Tensor:
@@ -206,7 +208,7 @@ class FCOSRegHead(FCOSHead):
         return inside & in_range
 
 
-def _by_location(maps: Sequence[Tensor]) -> Tensor:
+def by_location(maps: Sequence[Tensor]) -> Tensor:
     """Turn per-level (B, K, h, w) maps into (B * N, K), image by image."""
     flat = [level.flatten(2).transpose(1, 2) for level in maps]
     return torch.cat(flat, 1).flatten(0, 1)

@@ -1,1 +1,4 @@
 """Learned blocks a config may swap or several methods share."""
+from .attention_map import AttentionMap
+
+__all__ = ['AttentionMap']

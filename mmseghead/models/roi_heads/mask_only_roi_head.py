@@ -1,8 +1,8 @@
 """A RoI head that only segments boxes that others found."""
-from typing import Dict, List, Tuple
+from typing import Dict, Tuple
 
 from mmdet.models.roi_heads import StandardRoIHead
-from mmdet.models.utils import empty_instances, unpack_gt_instances
+from mmdet.models.utils import unpack_gt_instances
 from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import InstanceList
