@@ -1,7 +1,4 @@
-_base_ = ['../_base_/models/fcos_lite0_fpn.py', '../_base_/quick_shapes.py']
+# The baseline of FCOSreg: the same model without mask labels.
+_base_ = './fcosreg_quick_shapes.py'
 
-num_classes = _base_.num_classes
-model = dict(bbox_head=dict(num_classes=num_classes))
-# FCOS predicts boxes only.
-val_evaluator = dict(metric=['bbox'])
-test_evaluator = val_evaluator
+model = dict(bbox_head=dict(type='mmdet.FCOSHead'))

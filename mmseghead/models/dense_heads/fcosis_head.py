@@ -44,7 +44,7 @@ class FCOSISHead(FCOSRegHead):
         loss_coarse: Loss of the coarse segmentation: all locations of the
             levels that have objects.
         loss_center: Loss of the centre regression, in strides: locations of
-            which an object covers more than half.
+            which an object of the level covers more than half.
         *args: As for ``FCOSRegHead``.
         **kwargs: Likewise.
     """
@@ -163,6 +163,25 @@ class FCOSISHead(FCOSRegHead):
         infos, self._positive_infos = self._positive_infos, None
         return infos
 
+    def _learned_on(self, image: ImageTargets,
+                    levels: Tensor) -> List[Tuple[Tensor, Tensor]]:
+        """Return for each level which instances are learned there.
+
+        Args:
+            image: What the image's locations learn.
+            levels: (N,) the level of each location.
+
+        Returns:
+            Per level the (k,) indices of the instances that a location of the
+            level learns, and their (k, h, w) mask labels.
+        """
+        learned = []
+        for level, seg in enumerate(image.seg_maps):
+            here = image.instances[levels == level].unique()
+            here = here[here >= 0]
+            learned.append((here, seg[here]))
+        return learned
+
     def _coarse_loss(self, coarses: List[Tensor],
                      targets: List[ImageTargets]) -> Tensor:
         """Compare all locations of the levels on which objects are learned.
@@ -170,18 +189,14 @@ class FCOSISHead(FCOSRegHead):
         There, the target is the largest mask label of those objects.
         """
         levels = self._level_of_location(coarses)
-        wanted, learned = [], []
+        wanted, weights = [], []
         for image in targets:
-            for i, seg in enumerate(image.seg_maps):
-                here = image.instances[levels == i].unique()
-                here = here[here >= 0]
-                known = torch.zeros_like(seg[0] if len(seg) else
-                                         coarses[i][0, 0].float())
-                if len(here):
-                    known = seg[here].amax(0)
-                wanted.append(known.flatten())
-                learned.append(torch.full_like(wanted[-1], float(len(here) > 0)))
-        target, weight = torch.cat(wanted), torch.cat(learned)
+            for here, seg in self._learned_on(image, levels):
+                some = len(here) > 0
+                target = seg.amax(0) if some else seg.new_zeros(seg.shape[1:])
+                wanted.append(target.flatten())
+                weights.append(torch.full_like(wanted[-1], float(some)))
+        target, weight = torch.cat(wanted), torch.cat(weights)
         total = reduce_mean(weight.sum()).clamp(min=1).item()
         logits = by_location(coarses)[:, 0].float()
         return self.loss_coarse(
@@ -189,18 +204,29 @@ class FCOSISHead(FCOSRegHead):
 
     def _center_loss(self, centers: List[Tensor], targets: List[ImageTargets],
                      masses: List[Tensor]) -> Tensor:
+        """Regress to the object that covers more than half of a cell.
+
+        All such locations of a level learn the objects of that level, also
+        where FCOS would learn them on another level: the attention maps ask
+        all locations in a box.
+        """
         sizes = [tuple(level.shape[-2:]) for level in centers]
-        points = torch.cat(
-            self.prior_generator.grid_priors(sizes, device=centers[0].device))
-        strides = points.new_tensor(
-            self.strides)[self._level_of_location(centers)][:, None]
+        points = self.prior_generator.grid_priors(
+            sizes, device=centers[0].device)
+        levels = self._level_of_location(centers)
         wanted, covered = [], []
         for image, mass in zip(targets, masses):
-            own = image.seg > 0.5
-            target = torch.zeros_like(points)
-            target[own] = mass[image.instances[own]] - points[own]
-            wanted.append(target / strides)
-            covered.append(own)
+            learned = self._learned_on(image, levels)
+            for (here, seg), place, stride in zip(learned, points,
+                                                  self.strides):
+                own = place.new_zeros(len(place), dtype=torch.bool)
+                target = torch.zeros_like(place)
+                if len(here):
+                    most, chosen = seg.flatten(1).max(0)
+                    own = most > 0.5
+                    target = (mass[here][chosen] - place) / stride
+                wanted.append(target)
+                covered.append(own)
         own = torch.cat(covered)
         total = reduce_mean(own.sum().float()).clamp(min=1).item()
         predicted = by_location(centers).float()

@@ -26,8 +26,10 @@ class AttentionMap(BaseModule):
     """Attention of each instance on its own level of the pyramid.
 
     A location belongs to the instance whose centre of mass is nearest to the
-    centre that was regressed there. With m the coarse segmentation where the
-    location belongs to the instance and 0 elsewhere, the attention is
+    centre that was regressed there, and to those that are hardly further
+    away: two detections of one object must not share out its locations. With
+    m the coarse segmentation where the location belongs to the instance and 0
+    elsewhere, the attention is
 
         lambda * m - mu * (1 - m)  inside the instance's box, 0 outside.
 
@@ -36,27 +38,34 @@ class AttentionMap(BaseModule):
     the coarse segmentation and the two factors.
 
     Source: FCOSIS, section 3.2.1, "Attention module"; the paper names the
-    factors of object and rest, their soft mixture is ours.
+    factors of object and rest; their soft mixture and ``tolerance`` are ours.
 
     Args:
         mode: ``'full'``, or ``'box'`` for lambda everywhere in the box (table
             3c).
         learn_mu: ``False`` fixes mu at 0 (table 3b).
+        tolerance: How much further than the nearest centre an instance's own
+            may be, in strides; 0 for the paper's rule.
         init_cfg: Initialisation.
 
     Raises:
-        ValueError: if ``mode`` is neither of the two.
+        ValueError: if ``mode`` is neither of the two or ``tolerance`` < 0.
     """
 
     def __init__(self,
                  mode: str = 'full',
                  learn_mu: bool = True,
+                 tolerance: float = 1.0,
                  init_cfg: dict = None) -> None:
         super().__init__(init_cfg)
         if mode not in _MODES:
             raise ValueError('`mode` of AttentionMap must be one of '
                              f'{_MODES}, got {mode!r}.')
+        if tolerance < 0:
+            raise ValueError('`tolerance` of AttentionMap must be at least 0 '
+                             f'strides, got {tolerance}.')
         self.mode = mode
+        self.tolerance = tolerance
         self.foreground = nn.Parameter(torch.ones(()))  # lambda
         # Without a background there is no mu; a parameter that is never used
         # would stop distributed training.
@@ -82,9 +91,8 @@ class AttentionMap(BaseModule):
         inside = inside_boxes(xs, ys, boxes)
         if self.mode == 'box':
             return self.foreground * inside.to(cues.coarse.dtype)
-        owner = nearest_instance(cues.centers, xs, ys, centers)
-        own = owner == torch.arange(
-            len(boxes), device=boxes.device)[:, None, None]
+        own = own_locations(cues.centers, xs, ys, centers,
+                            self.tolerance * cues.stride)
         mask = cues.coarse.sigmoid() * own
         attention = self.foreground * mask
         if self.background is not None:
@@ -122,20 +130,23 @@ def _inside(places: Tensor, first: Tensor, last: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def nearest_instance(regressed: Tensor, xs: Tensor, ys: Tensor,
-                     centers: Tensor) -> Tensor:
-    """Return to which instance each location belongs.
+def own_locations(regressed: Tensor, xs: Tensor, ys: Tensor, centers: Tensor,
+                  tolerance: float) -> Tensor:
+    """Return which locations belong to which instance.
 
     Args:
         regressed: (2, h, w) x, y from the location to its centre, pixels.
         xs: (w,) coordinates of the locations.
         ys: (h,) likewise.
         centers: (n, 2) x, y of the instances, n at least 1.
+        tolerance: In pixels.
 
     Returns:
-        (h, w) int64, the index of the nearest centre.
+        (n, h, w) bool: the instance's centre is at most ``tolerance`` further
+        from the regressed centre than the nearest one is.
     """
     place = regressed.float() + torch.stack(
         torch.meshgrid(xs, ys, indexing='xy'))
-    away = torch.cdist(place.flatten(1).T, centers.float())
-    return away.argmin(1).view(regressed.shape[1:])
+    away = torch.cdist(centers.float(), place.flatten(1).T)
+    nearest = away.min(0).values
+    return (away <= nearest + tolerance).view(-1, *regressed.shape[1:])
