@@ -1,0 +1,6 @@
+# Table 3b: background and other objects in the box get no attention.
+_base_ = './fcosis_quick_shapes.py'
+
+model = dict(
+    mask_head=dict(
+        attention=dict(type='mmseghead.AttentionMap', learn_mu=False)))

@@ -1,0 +1,5 @@
+_base_ = './maskfcos_r50_fpn_2x_coco.py'
+
+model = dict(
+    backbone=dict(
+        depth=101, init_cfg=dict(checkpoint='open-mmlab://detectron/resnet101_caffe')))

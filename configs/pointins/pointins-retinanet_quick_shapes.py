@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/pointins-retinanet_lite0_fpn.py', '../_base_/quick_shapes.py'
+]
+
+num_classes = _base_.num_classes
+model = dict(bbox_head=dict(num_classes=num_classes))
