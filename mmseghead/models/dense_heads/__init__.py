@@ -2,8 +2,11 @@
 from .fcosis_head import FCOSISHead
 from .fcosis_mask_head import FCOSISMaskHead
 from .fcosreg_head import FCOSRegHead
+from .pointins_heads import PointINSFCOSHead, PointINSRetinaHead
+from .pointins_mask_branch import PointINSMaskBranch
 from .solo_head import SOLOHead, SOLOV2Head
 
 __all__ = [
-    'FCOSISHead', 'FCOSISMaskHead', 'FCOSRegHead', 'SOLOHead', 'SOLOV2Head'
+    'FCOSISHead', 'FCOSISMaskHead', 'FCOSRegHead', 'PointINSFCOSHead',
+    'PointINSMaskBranch', 'PointINSRetinaHead', 'SOLOHead', 'SOLOV2Head'
 ]

@@ -1,0 +1,3 @@
+_base_ = './pointins-fcos_r50_fpn_1x_coco.py'
+
+model = dict(bbox_head=dict(mask_branch=dict(instance_conv=dict(kernel_size=3))))

@@ -1,0 +1,3 @@
+_base_ = './pointins-retinanet_r50_fpn_1x_coco.py'
+
+model = dict(bbox_head=dict(mask_branch=dict(mask_box='gt')))

@@ -1,0 +1,3 @@
+_base_ = './pointins-retinanet_quick_shapes.py'
+
+model = dict(bbox_head=dict(mask_branch=dict(instance_conv=dict(use_geometry=False))))

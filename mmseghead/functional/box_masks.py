@@ -1,0 +1,74 @@
+"""Masks in the frame of a box: cut from an image, and pasted into one.
+
+Legend: n boxes, G masks of an image, H/W height and width of the image, s
+side of a mask in its frame.
+"""
+from typing import Tuple
+
+import torch
+from mmcv.ops import roi_align
+from torch import Tensor
+
+
+def crop_masks(masks: Tensor, inds: Tensor, boxes: Tensor,
+               size: int) -> Tensor:
+    """Cut masks out of boxes.
+
+    Args:
+        masks: (G, H, W) of 0 and 1, any type.
+        inds: (n,) int64, which mask each box cuts.
+        boxes: (n, 4) x1, y1, x2, y2 in pixels; an empty box cuts nothing.
+        size: s, samples per side.
+
+    Returns:
+        (n, s, s) float32 of 0 and 1: whether a cell of the frame is covered
+        by half or more (RoIAlign, as many samples as pixels).
+    """
+    if len(boxes) == 0:
+        return boxes.new_zeros((0, size, size), dtype=torch.float32)
+    rois = torch.cat((inds[:, None].float(), boxes.float()), 1)
+    cut = roi_align(masks[:, None].float(), rois, (size, size), 1.0, 0, 'avg',
+                    True)
+    return (cut[:, 0] >= 0.5).float()
+
+
+def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
+                threshold: float) -> Tensor:
+    """Put masks back into the image, each into its box.
+
+    Bilinear between the frame's cells, zero outside of them, like mmdet's
+    heads; only a box's own window is computed.
+
+    Args:
+        probs: (n, s, s) in [0, 1].
+        boxes: (n, 4) x1, y1, x2, y2 in pixels.
+        shape: (H, W).
+        threshold: A pixel belongs to the mask from this value on.
+
+    Returns:
+        (n, H, W) bool; (0, H, W) without masks.
+    """
+    height, width = shape
+    pasted = torch.zeros((len(probs), height, width),
+                         dtype=torch.bool,
+                         device=probs.device)
+    windows = torch.cat((boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1), 1)
+    limits = windows.new_tensor([width, height, width, height])
+    windows = torch.minimum(windows.clamp(min=0), limits).long().tolist()
+    for i, (left, top, right, bottom) in enumerate(windows):
+        x1, y1, x2, y2 = boxes[i].float()
+        down = _hat_weights(top, bottom, y1, y2, probs.shape[-2])
+        across = _hat_weights(left, right, x1, x2, probs.shape[-1])
+        values = down @ probs[i].float() @ across.T
+        pasted[i, top:bottom, left:right] = values >= threshold
+    return pasted
+
+
+def _hat_weights(begin: int, end: int, first: Tensor, last: Tensor,
+                 cells: int) -> Tensor:
+    """Return (pixels, cells) weights of bilinear interpolation on one axis."""
+    pixels = torch.arange(begin, end, device=first.device) + 0.5
+    # A box without extent has no place that any pixel could be at.
+    place = (pixels - first) / (last - first).clamp(min=1e-6) * cells - 0.5
+    grid = torch.arange(cells, device=first.device)
+    return (1 - (place[:, None] - grid).abs()).clamp(min=0)
