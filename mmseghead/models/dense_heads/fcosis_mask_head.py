@@ -13,6 +13,7 @@ from mmdet.models.necks.rfp import ASPP
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.structures import SampleList
 from mmdet.utils import ConfigType, InstanceList, OptConfigType, reduce_mean
+from mmengine.model import normal_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -124,6 +125,15 @@ class FCOSISMaskHead(BaseMaskHead):
                             4) if with_aspp else nn.Identity()
         self.predictor = nn.Conv2d(
             feat_channels, 1 if class_agnostic else num_classes, 1)
+
+    def init_weights(self) -> None:
+        """Initialise; the last convolution near zero.
+
+        Otherwise the mask loss begins with gradients far larger than those of
+        the boxes, which an optimiser such as Adam remembers for long.
+        """
+        super().init_weights()
+        normal_init(self.predictor, std=0.01)
 
     def forward(self, x: Sequence[Tensor]) -> Tensor:
         """Return the logits of maps.
