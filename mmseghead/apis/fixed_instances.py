@@ -32,8 +32,9 @@ def fixed_instances(model: nn.Module, proposals: int, instances: int,
       ``instances`` places and impossible elsewhere;
     - a proposal head hands on exactly ``proposals`` boxes (``instances`` if
       the RoI head has no box branch to select with);
-    - the box branch, of a RoI head or beside a dense mask head, hands on
-      exactly ``instances`` of them to the mask branch.
+    - the box branch, of a RoI head, beside a dense mask head or with a mask
+      branch of its own, hands on exactly ``instances`` of them to the mask
+      branch.
 
     Args:
         model: A detector in evaluation mode.
@@ -65,6 +66,9 @@ def fixed_instances(model: nn.Module, proposals: int, instances: int,
                 fix(roi_head, 'predict_bbox', instances)
         elif bbox_head is not None and mask_head is not None:
             fix(bbox_head, 'predict', instances)
+        elif hasattr(bbox_head, 'mask_branch'):
+            # While costs are counted, all of its boxes may be empty.
+            fix(bbox_head, 'predict_by_feat', instances)
         yield
 
 
@@ -87,8 +91,8 @@ def resized(instances: InstanceData, count: int,
 
     Args:
         instances: Predicted ones, whose other fields (labels, coefficients)
-            are repeated or cut; if there is none, only boxes, scores and
-            labels are made.
+            are repeated or cut; if there is none, boxes, scores and labels
+            are made, and zeros for other tensors.
         count: Number of rows wanted.
         img_shape: (h, w) of the image in pixels.
 
@@ -101,9 +105,15 @@ def resized(instances: InstanceData, count: int,
         rows = torch.arange(count, device=device) % len(instances)
         instances = instances[rows]
     else:
+        others = {
+            name: value.new_zeros((count, *value.shape[1:]))
+            for name, value in instances.items() if isinstance(value, Tensor)
+        }
         instances = InstanceData(
-            scores=torch.ones(count, device=device),
-            labels=torch.zeros(count, dtype=torch.long, device=device))
+            **dict(
+                others,
+                scores=torch.ones(count, device=device),
+                labels=torch.zeros(count, dtype=torch.long, device=device)))
     height, width = img_shape
     part = torch.linspace(0, 1, count + 2, device=device)[1:-1]
     half = part[:, None] / 2

@@ -6,6 +6,7 @@ side of a mask in its frame.
 from typing import Tuple
 
 import torch
+import torch.nn.functional as F
 from mmcv.ops import roi_align
 from torch import Tensor
 
@@ -57,18 +58,18 @@ def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
     windows = torch.minimum(windows.clamp(min=0), limits).long().tolist()
     for i, (left, top, right, bottom) in enumerate(windows):
         x1, y1, x2, y2 = boxes[i].float()
-        down = _hat_weights(top, bottom, y1, y2, probs.shape[-2])
-        across = _hat_weights(left, right, x1, x2, probs.shape[-1])
-        values = down @ probs[i].float() @ across.T
-        pasted[i, top:bottom, left:right] = values >= threshold
+        grid = torch.stack(
+            torch.broadcast_tensors(
+                _places(left, right, x1, x2),
+                _places(top, bottom, y1, y2)[:, None]), -1)  # (h, w, 2)
+        values = F.grid_sample(
+            probs[i].float()[None, None], grid[None], align_corners=False)
+        pasted[i, top:bottom, left:right] = values[0, 0] >= threshold
     return pasted
 
 
-def _hat_weights(begin: int, end: int, first: Tensor, last: Tensor,
-                 cells: int) -> Tensor:
-    """Return (pixels, cells) weights of bilinear interpolation on one axis."""
+def _places(begin: int, end: int, first: Tensor, last: Tensor) -> Tensor:
+    """Return where pixels lie in a frame, -1 to 1 from side to side."""
     pixels = torch.arange(begin, end, device=first.device) + 0.5
-    # A box without extent has no place that any pixel could be at.
-    place = (pixels - first) / (last - first).clamp(min=1e-6) * cells - 0.5
-    grid = torch.arange(cells, device=first.device)
-    return (1 - (place[:, None] - grid).abs()).clamp(min=0)
+    # In a box without extent no pixel has a place.
+    return (pixels - first) / (last - first).clamp(min=1e-6) * 2 - 1

@@ -130,8 +130,10 @@ def test_innermost_stage_counts():
 def test_resized_instances(found):
     instances = InstanceData(
         bboxes=torch.rand(found, 4), labels=torch.arange(found),
-        scores=torch.rand(found))
+        scores=torch.rand(found), places=torch.ones(found, 4).long())
     wanted = resized(instances, 5, (30, 70))
+    assert wanted.places.shape == (5, 4)
+    assert wanted.places.dtype == torch.long
     assert len(wanted) == len(wanted.labels) == len(wanted.scores) == 5
     x1, y1, x2, y2 = wanted.bboxes.T
     assert (x1 >= 0).all() and (x2 <= 70).all() and (x2 > x1).all()
