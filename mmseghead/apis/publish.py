@@ -8,20 +8,24 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from mmseghead.utils import sha256_of
 from mmseghead.utils.transaction import FileTransaction
 from mmseghead.utils.weights import SCHEME, weights_folders
 from .metafile import find_entry, read_metafile, with_entry
 from .model_index import MEASURED, find_root
-from .records import (Record, canonical, changed_settings, dataset_of,
-                      published_metrics, read_record, record_sha256)
+from .records import (METRIC_NAMES, Record, canonical, changed_settings,
+                      dataset_of, published_metrics, read_record,
+                      record_sha256)
 
 SUMS = 'SHA256SUMS'
+#: Main metric -> task, in the words of metafiles.
+TASKS = {'mask AP': 'Instance Segmentation', 'box AP': 'Object Detection'}
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,33 @@ def joined_record(checkpoint: Path,
         _check_names(test_record, test, checkpoint, digest)
         _check_same_config(record, test, test_record)
         record['test'] = test
-    if 'mask AP' not in published_metrics(record):
+    key, name = _main_metric(record)
+    if name not in published_metrics(record):
         raise ValueError(
-            f'The run record {test_record or train_record} states no mask AP '
-            '(coco/segm_mAP); test the checkpoint with tools/test.py and '
+            f'The run record {test_record or train_record} states no {name} '
+            f'(coco/{key}); test the checkpoint with tools/test.py and '
             'give its run_record_test.json as test record.')
     return record
+
+
+def _main_metric(record: Record) -> Tuple[str, str]:
+    """Return what a run must have measured, as in records and metafiles.
+
+    Box AP where the config asks for boxes only, as that of a detector which
+    merely learns from masks does; mask AP otherwise.
+    """
+    config = Config.fromstring(record['config'].get('text', ''), '.py')
+    evaluators = config.get('val_evaluator') or []
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    asked = {
+        metric
+        for entry in evaluators
+        for metric in np.atleast_1d(entry.get('metric', 'segm')).tolist()
+    }
+    boxes_only = asked == {'bbox'}
+    key = 'bbox_mAP' if boxes_only else 'segm_mAP'
+    return key, METRIC_NAMES[key]
 
 
 def _check_names(path: Path, record: Record, checkpoint: Path,
@@ -309,7 +334,7 @@ def build_entry(metafile: Path, record: Record, config: Path,
         **_training_metadata(record, dataset)
     }
     entry['Results'] = [{
-        'Task': 'Instance Segmentation',
+        'Task': TASKS[_main_metric(record)[1]],
         'Dataset': dataset,
         'Metrics': published_metrics(record)
     }]

@@ -225,6 +225,22 @@ def test_refuses_other_settings(zoo):
         _publish(zoo)
 
 
+def test_detector_without_masks(zoo):
+    """Box AP is enough where the config asks for boxes only."""
+    text = "val_evaluator = dict(metric=['bbox'])\n"
+    config = zoo.metafile.parent / f'{zoo.name}.py'
+    config.write_text(config.read_text() + text)
+    record = zoo.record('train', metrics={'coco/bbox_mAP': 0.271})
+    record['config']['text'] += text
+    zoo.write(zoo.train_record, record)
+    assert _publish(zoo).metrics == {'box AP': 27.1}
+    assert _entry(zoo)['Results'][0]['Task'] == 'Object Detection'
+    assert check_index(load_index(zoo.root)) == []
+    zoo.write(zoo.train_record, {**record, 'metrics': {'loss': 0.3}})
+    with pytest.raises(ValueError, match='no box AP'):
+        _publish(zoo)
+
+
 def test_evaluation_counts_where_the_metrics_come_from(zoo):
     """A new metric needs a new test, not a new training."""
     train = zoo.record('train')
