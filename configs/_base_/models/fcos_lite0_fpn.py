@@ -6,9 +6,8 @@ head_norm = dict(type='GN', num_groups=8)
 # P2-P6, not P3-P7: half of the nuclei are less than 18 px long, which is two
 # points of P3.
 strides = [4, 8, 16, 32, 64]
-# A level takes distances of 2 to 4 strides (FCOS: 8 to 16). So half of the
-# shapes are found on P3 or coarser, where few convolutions see all of them.
-regress_ranges = ((-1, 16), (16, 32), (32, 64), (64, 128), (128, 1e8))
+# A level takes objects of 8 to 16 times its stride, as in FCOS.
+regress_ranges = ((-1, 32), (32, 64), (64, 128), (128, 256), (256, 1e8))
 
 model = dict(
     type='mmdet.FCOS',
@@ -20,20 +19,8 @@ model = dict(
         stacked_convs=2,  # P2 is large: four cost twice the time
         strides=strides,
         regress_ranges=regress_ranges,
-        # Distances in strides. Begin with boxes of 4 x 4 strides: below zero,
-        # where half of the outputs would begin otherwise, nothing is learned.
-        norm_on_bbox=True,
-        init_cfg=dict(
-            type='Normal',
-            layer='Conv2d',
-            std=0.01,
-            override=[
-                dict(
-                    type='Normal', name='conv_cls', std=0.01, bias_prob=0.01),
-                dict(type='Normal', name='conv_reg', std=0.01, bias=2.0),
-            ]),
+        norm_on_bbox=True,  # exp() makes the first steps wild
         centerness_on_reg=True,
-        center_sampling=True,
         norm_cfg=head_norm,
         bbox_coder=dict(type='mmdet.DistancePointBBoxCoder'),
         loss_cls=dict(
