@@ -11,6 +11,27 @@ from mmcv.ops import roi_align
 from torch import Tensor
 
 
+def mask_coverage(masks: Tensor, inds: Tensor, boxes: Tensor,
+                  size: int) -> Tensor:
+    """Return how much of each cell of the boxes masks cover.
+
+    Args:
+        masks: (G, H, W) of 0 and 1, any type.
+        inds: (n,) int64, which mask each box cuts.
+        boxes: (n, 4) x1, y1, x2, y2 in pixels; an empty box cuts nothing.
+        size: s, cells per side.
+
+    Returns:
+        (n, s, s) float32 from 0 to 1 (RoIAlign, as many samples as pixels).
+    """
+    if len(boxes) == 0:
+        return boxes.new_zeros((0, size, size), dtype=torch.float32)
+    rois = torch.cat((inds[:, None].float(), boxes.float()), 1)
+    cut = roi_align(masks[:, None].float(), rois, (size, size), 1.0, 0, 'avg',
+                    True)
+    return cut[:, 0]
+
+
 def crop_masks(masks: Tensor, inds: Tensor, boxes: Tensor,
                size: int) -> Tensor:
     """Cut masks out of boxes.
@@ -23,14 +44,9 @@ def crop_masks(masks: Tensor, inds: Tensor, boxes: Tensor,
 
     Returns:
         (n, s, s) float32 of 0 and 1: whether a cell of the frame is covered
-        by half or more (RoIAlign, as many samples as pixels).
+        by half or more, see `mask_coverage`.
     """
-    if len(boxes) == 0:
-        return boxes.new_zeros((0, size, size), dtype=torch.float32)
-    rois = torch.cat((inds[:, None].float(), boxes.float()), 1)
-    cut = roi_align(masks[:, None].float(), rois, (size, size), 1.0, 0, 'avg',
-                    True)
-    return (cut[:, 0] >= 0.5).float()
+    return (mask_coverage(masks, inds, boxes, size) >= 0.5).float()
 
 
 def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
