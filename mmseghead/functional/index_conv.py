@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Numbers in one gathered block. On a CPU it should stay in the cache.
-CPU_BLOCK = 1 << 21
+CPU_BLOCK = 1 << 20
 GPU_BLOCK = 1 << 27
 BACKENDS = ('torch', 'triton')
 # Row-major positions of a 3x3 kernel, the centre first.

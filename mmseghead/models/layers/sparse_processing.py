@@ -14,8 +14,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseghead.functional.index_conv import (BACKENDS, CENTER, RING,
-                                             conv_taps, index_conv)
+from mmseghead.functional.index_conv import (BACKENDS, CENTER, RING, conv_taps,
+                                             index_conv)
 from mmseghead.functional.index_deform_conv import index_deform_conv
 from mmseghead.functional.sparse_grid import (SparseGrid, dense_view,
                                               gather_active, neighbor_ids,
