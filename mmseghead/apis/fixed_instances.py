@@ -62,6 +62,8 @@ def fixed_instances(model: nn.Module, proposals: int, instances: int,
             if hasattr(getattr(model, 'rpn_head', None), 'predict_by_feat'):
                 fix(model.rpn_head, 'predict',
                     proposals if selects else instances)
+            elif not selects and bbox_head is not None:
+                fix(bbox_head, 'predict', instances)
             if selects:
                 fix(roi_head, 'predict_bbox', instances)
         elif bbox_head is not None and mask_head is not None:
@@ -110,6 +112,7 @@ def resized(instances: InstanceData, count: int,
             for name, value in instances.items() if isinstance(value, Tensor)
         }
         instances = InstanceData(
+            metainfo=instances.metainfo,
             **dict(
                 others,
                 scores=torch.ones(count, device=device),

@@ -52,12 +52,13 @@ def test_a_ramp_stays_a_ramp(target, size):
     columns = (torch.arange(size[1]) + 0.5) * target
     wanted = columns + 10 * rows[:, None]
     # Beyond the outermost centres there is nothing to interpolate.
-    inner = ((rows >= 2) & (rows <= 22))[:, None] & ((columns >= 2) &
-                                                    (columns <= 30))
+    inner = ((rows >= 2) & (rows <= 22))[:, None]
+    inner = inner & (columns >= 2) & (columns <= 30)
     assert torch.allclose(maps[0][inner], wanted[inner], atol=1e-4)
 
 
 def test_resize_pads_and_takes_nothing():
-    assert resize_by_stride(torch.ones(2, 3, 4), 8, 8, (5, 4))[:, 3:].sum() == 0
-    assert resize_by_stride(torch.ones(0, 3, 4), 8, 4, (6, 8)).shape == (0, 6,
-                                                                          8)
+    padded = resize_by_stride(torch.ones(2, 3, 4), 8, 8, (5, 4))
+    assert padded[:, :3].eq(1).all() and not padded[:, 3:].any()
+    nothing = resize_by_stride(torch.ones(0, 3, 4), 8, 4, (6, 8))
+    assert nothing.shape == (0, 6, 8)
