@@ -1,4 +1,5 @@
 """Backbones that mmdet lacks."""
 from .efficientnet_lite import EfficientNetLite
+from .erfnet import ERFNet
 
-__all__ = ['EfficientNetLite']
+__all__ = ['ERFNet', 'EfficientNetLite']
