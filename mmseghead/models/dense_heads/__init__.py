@@ -5,8 +5,10 @@ from .fcosreg_head import FCOSRegHead
 from .pointins_heads import PointINSFCOSHead, PointINSRetinaHead
 from .pointins_mask_branch import PointINSMaskBranch
 from .solo_head import SOLOHead, SOLOV2Head
+from .spatial_embedding_head import SpatialEmbeddingHead
 
 __all__ = [
     'FCOSISHead', 'FCOSISMaskHead', 'FCOSRegHead', 'PointINSFCOSHead',
-    'PointINSMaskBranch', 'PointINSRetinaHead', 'SOLOHead', 'SOLOV2Head'
+    'PointINSMaskBranch', 'PointINSRetinaHead', 'SOLOHead', 'SOLOV2Head',
+    'SpatialEmbeddingHead'
 ]

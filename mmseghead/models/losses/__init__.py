@@ -1,1 +1,5 @@
 """Losses."""
+from .lovasz_hinge_loss import LovaszHingeLoss
+from .spatial_embedding_loss import SpatialEmbeddingLoss
+
+__all__ = ['LovaszHingeLoss', 'SpatialEmbeddingLoss']
