@@ -61,7 +61,9 @@ def index_deform_conv(grid: SparseGrid, steps: Tensor, weight: Tensor,
         (A, O). Under autocast the product runs in the dtype of autocast.
     """
     if not grid.num_active:
-        return F.linear(grid.active.repeat(1, steps.shape[1]), weight, bias)
+        # Connected to all inputs: distributed training waits for each.
+        taps = grid.active[:, None] * steps.sum(2, keepdim=True)
+        return F.linear(taps.flatten(1).to(weight.dtype), weight, bias)
     steps = steps.to(torch.promote_types(steps.dtype, torch.float32))
     rows, weights = sample_rows(grid, steps)
     dtype = compute_dtype(grid.active)
