@@ -231,7 +231,8 @@ class FCOSISMaskHead(BaseMaskHead):
 
         Returns:
             ``loss_mask``: of each instance the mean over its box, enlarged
-            until half of it is object, averaged over instances.
+            until half of it is object, averaged over instances; and the
+            learned factors of the attention, for the log.
         """
         truth, _, metas = unpack_gt_instances(batch_data_samples)
         truth, cues = zip(*[
@@ -245,12 +246,16 @@ class FCOSISMaskHead(BaseMaskHead):
         average = reduce_mean(number).clamp(min=1).item()
         if number == 0:
             unused = sum(p.sum() for p in self.parameters())
-            return dict(loss_mask=unused * 0)
+            return dict(loss_mask=unused * 0, **self._log())
         logits = torch.cat([
             self.map_logits(x, plan, i, i + self.max_maps_per_pass)
             for i in range(0, len(plan.images), self.max_maps_per_pass)
         ])
-        return self.loss_by_feat(logits, plan.places, truth, metas, average)
+        losses = self.loss_by_feat(logits, plan.places, truth, metas, average)
+        return dict(losses, **self._log())
+
+    def _log(self) -> Dict[str, Tensor]:
+        return {} if self.attention is None else self.attention.factors()
 
     def _some(self, instances: InstanceData,
               cues: ImageCues) -> Tuple[InstanceData, ImageCues]:

@@ -2,7 +2,7 @@
 
 Legend: n instances of an image, h/w of a pyramid level's map.
 """
-from typing import NamedTuple
+from typing import Dict, NamedTuple
 
 import torch
 from mmengine.model import BaseModule
@@ -72,6 +72,14 @@ class AttentionMap(BaseModule):
         self.background = None
         if learn_mu and mode == 'full':
             self.background = nn.Parameter(torch.ones(()))
+
+    def factors(self) -> Dict[str, Tensor]:
+        """Return ``attention_lambda`` and, if it is learned,
+        ``attention_mu``, for the training log."""
+        found = dict(attention_lambda=self.foreground.detach())
+        if self.background is not None:
+            found['attention_mu'] = self.background.detach()
+        return found
 
     def forward(self, cues: LevelCues, boxes: Tensor,
                 centers: Tensor) -> Tensor:

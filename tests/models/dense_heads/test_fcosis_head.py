@@ -242,7 +242,10 @@ class TestMaskHead:
             sample.gt_instances = truth
             samples.append(sample)
         x = _features(3)
-        loss = head.loss(x, samples, cues)['loss_mask']
+        losses = head.loss(x, samples, cues)
+        loss = losses['loss_mask']
+        # For the log; not part of the sum, and of every step's keys.
+        assert losses['attention_lambda'] == losses['attention_mu'] == 1
         plan = head.plan_maps(cues, [t.bboxes for t in truths], SIZES)
         logits = head.map_logits(x, plan, 0, len(plan.images))
         total = 0.
@@ -319,6 +322,7 @@ class TestMaskHead:
         sample.gt_instances = _truth([])
         losses = head.loss(_features(), [sample], [_cues([], [])])
         assert losses['loss_mask'] == 0
+        assert losses['attention_mu'] == 1
         losses['loss_mask'].backward()
         assert all(p.grad is not None for p in head.parameters())
 
