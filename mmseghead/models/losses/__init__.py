@@ -1,5 +1,6 @@
 """Losses."""
 from .lovasz_hinge_loss import LovaszHingeLoss
+from .polar_iou_loss import PolarIoULoss
 from .spatial_embedding_loss import SpatialEmbeddingLoss
 
-__all__ = ['LovaszHingeLoss', 'SpatialEmbeddingLoss']
+__all__ = ['LovaszHingeLoss', 'PolarIoULoss', 'SpatialEmbeddingLoss']

@@ -1,0 +1,4 @@
+"""Coders."""
+from .polar_coder import PolarCoder
+
+__all__ = ['PolarCoder']
