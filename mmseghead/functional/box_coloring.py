@@ -23,16 +23,15 @@ def color_boxes(boxes: Tensor) -> Tensor:
         more than the largest number of neighbours.
     """
     # One transfer; a greedy colouring is sequential.
-    corners = boxes.detach().float().cpu().numpy()
-    first = np.maximum(corners[:, None, :2], corners[None, :, :2])
-    last = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
-    overlaps = (last > first).all(2)
+    x1, y1, x2, y2 = boxes.detach().float().cpu().numpy().T
+    overlaps = np.minimum.outer(x2, x2) > np.maximum.outer(x1, x1)
+    overlaps &= np.minimum.outer(y2, y2) > np.maximum.outer(y1, y1)
     np.fill_diagonal(overlaps, False)
-    colors = np.full(len(corners), -1)
+    number = len(x1)
+    colors = np.full(number, -1)
     for box in np.argsort(-overlaps.sum(1), kind='stable'):
-        taken = np.unique(colors[overlaps[box]])
-        taken = taken[taken >= 0]
-        # The first place where the sorted colours leave a gap.
-        gaps = np.flatnonzero(taken != np.arange(len(taken)))
-        colors[box] = gaps[0] if len(gaps) else len(taken)
-    return torch.from_numpy(colors.astype(np.int64)).to(boxes.device)
+        # The last place takes what has no colour yet, -1.
+        taken = np.zeros(number + 1, dtype=bool)
+        taken[colors[overlaps[box]]] = True
+        colors[box] = taken.argmin()
+    return torch.from_numpy(colors).to(boxes.device)
