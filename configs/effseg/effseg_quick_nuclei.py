@@ -1,0 +1,4 @@
+_base_ = ['../_base_/models/effseg_lite0_fpn.py', '../_base_/quick_nuclei.py']
+
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=_base_.num_classes)))

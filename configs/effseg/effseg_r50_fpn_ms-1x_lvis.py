@@ -1,0 +1,16 @@
+# The evaluator needs the package `lvis`.
+_base_ = [
+    'mmdet::lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py',
+    '../_base_/effseg_coco.py'
+]
+
+model = dict(
+    roi_head=dict(
+        **_base_.effseg_roi_head,
+        mask_head=dict(_delete_=True, **_base_.effseg_mask_head)))
+optim_wrapper = dict(clip_grad=_base_.effseg_clip)
+custom_hooks = _base_.checked_hooks
+checked_dataset = 'mmseghead.LVISInstanceDataset'
+train_dataloader = dict(dataset=dict(dataset=dict(type=checked_dataset)))
+val_dataloader = dict(dataset=dict(type=checked_dataset))
+test_dataloader = val_dataloader
