@@ -23,15 +23,14 @@ model = dict(
         bbox_coder=dict(
             type='mmdet.DeltaXYWHBBoxCoder',
             target_means=[.0, .0, .0, .0],
-            target_stds=[0.1, 0.1, 0.2, 0.2]),
+            target_stds=[1.0, 1.0, 1.0, 1.0]),
         loss_cls=dict(
             type='mmdet.FocalLoss',
             use_sigmoid=True,
             gamma=2.0,
             alpha=0.25,
             loss_weight=1.0),
-        # The coder's scale makes deltas five to ten times mmdet's.
-        loss_bbox=dict(type='mmdet.L1Loss', loss_weight=0.5)),
+        loss_bbox=dict(type='mmdet.L1Loss', loss_weight=1.0)),
     train_cfg=dict(
         assigner=dict(
             type='mmdet.MaxIoUAssigner',

@@ -74,25 +74,27 @@ class PointINSMaskBranch(BaseModule):
             is less than 1.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        num_anchors: int = 1,
-        *,
-        instance_conv: ConfigType = dict(type='mmseghead.InstanceAwareConv'),
-        feat_channels: int = 256,
-        num_convs: int = 4,
-        predictor_channels: int = 64,
-        class_agnostic: bool = True,
-        mask_box: str = 'mixed',
-        mixed_iou: float = 0.5,
-        max_positives: int = 128,
-        loss_mask: ConfigType = dict(
-            type='mmdet.CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
-        norm_cfg: OptConfigType = dict(
-            type='GN', num_groups=32, requires_grad=True),
-        init_cfg: Optional[dict] = None) -> None:
+    def __init__(self,
+                 in_channels: int,
+                 num_classes: int,
+                 num_anchors: int = 1,
+                 *,
+                 instance_conv: ConfigType = dict(
+                     type='mmseghead.InstanceAwareConv'),
+                 feat_channels: int = 256,
+                 num_convs: int = 4,
+                 predictor_channels: int = 64,
+                 class_agnostic: bool = True,
+                 mask_box: str = 'mixed',
+                 mixed_iou: float = 0.5,
+                 max_positives: int = 128,
+                 loss_mask: ConfigType = dict(
+                     type='mmdet.CrossEntropyLoss',
+                     use_sigmoid=True,
+                     loss_weight=1.0),
+                 norm_cfg: OptConfigType = dict(
+                     type='GN', num_groups=32, requires_grad=True),
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         if mask_box not in _MASK_BOXES:
             raise ValueError('`mask_box` of PointINSMaskBranch must be one of '
