@@ -35,7 +35,7 @@ class Clusters(NamedTuple):
             device=self.labels.device)
         for mask, pixels in zip(masks, self.pixels):
             mask[pixels] = True
-        return masks.view(-1, height, width)
+        return masks.view(len(self.pixels), height, width)
 
     def id_map(self, height: int, width: int) -> Tensor:
         """Return an (height, width) int64 map, 0 for none, else 1 to N.

@@ -76,7 +76,7 @@ class CropAroundObject(BaseTransform):
             start = np.floor(shift * (margin + 1))
         else:
             shift = (2 * shift - 1) * self.jitter * size
-            start = np.clip(np.round(center + shift - size / 2), 0, margin)
+            start = np.clip(np.floor(center + shift - size / 2), 0, margin)
         x1, y1 = (int(value) for value in start)
         x2, y2 = (int(value) for value in start + size)
         results['img'] = results['img'][y1:y2, x1:x2]

@@ -7,11 +7,13 @@ Differs: no classifier on the encoder, which arXiv:1906.11109 does not use.
 """
 from typing import Sequence, Tuple
 
+from mmdet.utils import OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmseghead.models.layers.erfnet_blocks import (ERFNetDownsampler,
-                                                   NonBottleneck1D)
+                                                   NonBottleneck1D,
+                                                   fix_norm_statistics)
 from mmseghead.registry import MODELS
 
 
@@ -27,6 +29,7 @@ class ERFNet(BaseModule):
         num_blocks: Blocks at stride 4.
         dilations: Dilation of each block at stride 8.
         dropouts: Probabilities of dropping a channel, at strides 4 and 8.
+        norm_eval: Keep batch norm statistics fixed in training.
         init_cfg: Initialisation.
     """
 
@@ -36,8 +39,10 @@ class ERFNet(BaseModule):
                  num_blocks: int = 5,
                  dilations: Sequence[int] = (2, 4, 8, 16) * 2,
                  dropouts: Sequence[float] = (0.03, 0.3),
-                 init_cfg=None) -> None:
+                 norm_eval: bool = False,
+                 init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg)
+        self.norm_eval = norm_eval
         first, second, third = channels
         self.layers = nn.Sequential(
             ERFNetDownsampler(in_channels, first),
@@ -65,3 +70,10 @@ class ERFNet(BaseModule):
                              f'of 8, got {tuple(x.shape[-2:])}; set '
                              '`pad_size_divisor=8` of the data preprocessor.')
         return (self.layers(x), )
+
+    def train(self, mode: bool = True) -> 'ERFNet':
+        """Switch the mode; with ``norm_eval`` statistics stay fixed."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            fix_norm_statistics(self)
+        return self

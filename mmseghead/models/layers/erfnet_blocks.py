@@ -8,6 +8,7 @@ from typing import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmdet.utils import OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -97,6 +98,17 @@ class ERFNetUpsampler(nn.Module):
         return F.relu(self.bn(self.conv(x)))
 
 
+def fix_norm_statistics(module: nn.Module) -> None:
+    """Put a module's batch norms into evaluation mode.
+
+    Args:
+        module: Its other parts keep their mode.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
 @MODELS.register_module()
 class ERFNetDecoder(BaseModule):
     """From ERFNet's features to maps of full resolution.
@@ -106,6 +118,7 @@ class ERFNetDecoder(BaseModule):
         in_channels: Channels of the features.
         channels: Channels after each doubling but the last.
         num_blocks: ``NonBottleneck1D`` blocks after each of them.
+        norm_eval: Keep batch norm statistics fixed in training.
         init_cfg: Initialisation.
 
     Attributes:
@@ -117,8 +130,10 @@ class ERFNetDecoder(BaseModule):
                  in_channels: int = 128,
                  channels: Sequence[int] = (64, 16),
                  num_blocks: int = 2,
-                 init_cfg=None) -> None:
+                 norm_eval: bool = False,
+                 init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg)
+        self.norm_eval = norm_eval
         layers = []
         for width in channels:
             layers.append(ERFNetUpsampler(in_channels, width))
@@ -137,3 +152,10 @@ class ERFNetDecoder(BaseModule):
             (B, out_channels, 8 H, 8 W) with the default channels.
         """
         return self.output(self.layers(x[0]))
+
+    def train(self, mode: bool = True) -> 'ERFNetDecoder':
+        """Switch the mode; with ``norm_eval`` statistics stay fixed."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            fix_norm_statistics(self)
+        return self

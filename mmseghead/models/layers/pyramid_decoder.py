@@ -6,7 +6,7 @@ from typing import Sequence
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmdet.utils import OptConfigType
+from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -33,6 +33,9 @@ class PyramidDecoder(BaseModule):
 
     Attributes:
         output: The last layer.
+
+    Raises:
+        ValueError: if there are no strides, or the first is no power of two.
     """
 
     def __init__(self,
@@ -41,8 +44,11 @@ class PyramidDecoder(BaseModule):
                  strides: Sequence[int] = (4, 8, 16, 32),
                  channels: int = 64,
                  norm_cfg: OptConfigType = dict(type='GN', num_groups=8),
-                 init_cfg=None) -> None:
+                 init_cfg: OptMultiConfig = None) -> None:
         super().__init__(init_cfg)
+        if not strides or strides[0] < 1 or strides[0] & (strides[0] - 1):
+            raise ValueError('`strides` of PyramidDecoder must begin with a '
+                             f'power of two, got {strides!r}.')
         self.levels = nn.ModuleList([
             ConvModule(
                 in_channels, channels, 3, padding=1, norm_cfg=norm_cfg)
@@ -64,7 +70,9 @@ class PyramidDecoder(BaseModule):
                 ConvModule(
                     channels, channels, 3, padding=1, norm_cfg=norm_cfg))
         self.layers = nn.Sequential(*layers)
-        self.output = nn.ConvTranspose2d(channels, out_channels, 2, 2)
+        # One doubling is left, if any.
+        size = 2 if doublings else 1
+        self.output = nn.ConvTranspose2d(channels, out_channels, size, size)
 
     def forward(self, x: Sequence[Tensor]) -> Tensor:
         """Decode a pyramid.
