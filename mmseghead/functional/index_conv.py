@@ -152,13 +152,15 @@ def _convolve(active: Tensor, passive: Tensor, ids: Tensor, weight: Tensor,
     bias = bias.flatten()
     for rows in _blocks(ids, channels):
         cores, rings = _gather(table, ids[rows])
-        maps = torch.addmm(bias, cores, center)  # (n, D * O)
-        maps = maps.view(-1, branches, outputs)
-        for branch in range(branches):
-            maps[:, branch].addmm_(rings[branch], ring[branch])
-        if needs_signs:
-            signs[rows] = maps > 0
-        out[rows] = (maps.relu_() if relu else maps).sum(1)
+        starts = torch.addmm(bias, cores, center).split(outputs, 1)
+        for branch, start in enumerate(starts):
+            # Not in place: counters of operations know only this form.
+            value = torch.addmm(start, rings[branch], ring[branch])
+            if needs_signs:
+                signs[rows, branch] = value > 0
+            value = value.relu_() if relu else value
+            total = total.add_(value) if branch else value
+        out[rows] = total
     return out, signs
 
 

@@ -3,7 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from mmseghead.apis.cost import FlopCounter
 from mmseghead.functional import sparse_grid as sps
 from mmseghead.registry import MODELS
 
@@ -43,6 +45,19 @@ def test_multiplications_per_row(kind, units):
     weights = sum(value.numel() for name, value in layer.named_parameters()
                   if value.ndim > 1 and 'bias' not in name)
     assert weights == units * 32**2
+
+
+@pytest.mark.parametrize('kind, units', [('SparseSFM', 30), ('SparseMLP', 9),
+                                         ('SparseConv', 17)])
+def test_operations_are_counted(kind, units):
+    layer, grid = build(kind, 32), make_grid(channels=32)
+    expected = units * 32**2 * grid.num_active
+    with FlopCounter() as counter, torch.no_grad():
+        layer(grid)
+    assert sum(counter.flops.values()) == expected
+    with FlopCounterMode(display=False) as counter:
+        layer(grid)
+    assert counter.get_total_flops() == 2 * expected
 
 
 def test_initialised_as_torch_does():
