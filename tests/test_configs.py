@@ -35,6 +35,11 @@ def is_registered(registry, cfg):
         return scoped.get(cfg.type) is not None
 
 
+def as_list(value):
+    """Several evaluators are a list of configs, one is a config."""
+    return value if isinstance(value, list) else [value]
+
+
 def test_names_are_unique_and_well_formed():
     stems = [path.stem for path in CONFIGS]
     assert len(stems) == len(set(stems))
@@ -55,7 +60,8 @@ def test_builds(path):
         assert is_registered(DATASETS, dataset)
         for step in dataset.pipeline:
             TRANSFORMS.build(step)
-    assert is_registered(METRICS, cfg.val_evaluator)
+    for evaluator in as_list(cfg.val_evaluator):
+        assert is_registered(METRICS, evaluator)
     assert is_registered(OPTIM_WRAPPERS, cfg.optim_wrapper)
     for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
         assert is_registered(HOOKS, hook)
@@ -81,7 +87,12 @@ def test_evaluators_read_the_loaders_annotations(path):
     for part in ('val', 'test'):
         dataset = cfg[f'{part}_dataloader'].dataset
         ann_file = dataset.data_root + dataset.ann_file
-        assert cfg[f'{part}_evaluator'].ann_file == ann_file
+        files = {
+            evaluator.ann_file
+            for evaluator in as_list(cfg[f'{part}_evaluator'])
+            if 'ann_file' in evaluator
+        }
+        assert files == {ann_file}
 
 
 @each_config

@@ -100,6 +100,10 @@ def test_losses_are_finite(path, counts):
 @each_method
 def test_every_trainable_parameter_learns(path):
     model = build(path).train()
+    for p in model.parameters():
+        # A layer that begins at zero hides those before it.
+        if p.requires_grad and not p.any():
+            torch.nn.init.normal_(p, std=1e-3)
     touched = set()
     for seed in range(3):  # a random sampler may skip a head once
         model.zero_grad()

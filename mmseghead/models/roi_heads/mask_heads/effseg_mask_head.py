@@ -316,15 +316,17 @@ class EffSegMaskHead(BaseModule):
                     targets[:, 1]) * self.loss_ref_weights[stage]
         return dict(loss_mask=losses, mask_targets=coverage)
 
-    def zero_loss(self, *others: Optional[Tensor]) -> dict:
-        """Return the loss of no RoI, connected to every parameter.
+    def zero_loss(self, *others: Tensor) -> dict:
+        """Return the losses of no RoI, connected to every parameter.
 
         Args:
             others: Tensors to connect too, such as instance features.
         """
-        tensors = [*self.parameters(), *(t for t in others if t is not None)]
+        tensors = [*self.parameters(), *others]
         zero = sum(tensor.sum() * 0. for tensor in tensors)
-        return dict(loss_mask=dict(loss_seg_s0=zero))
+        names = [f'loss_{kind}_s{stage}' for stage in range(self.num_stages)
+                 for kind in ('seg', 'ref')]
+        return dict(loss_mask={name: zero for name in names})
 
     def predict_by_feat(self,
                         mask_logits: Sequence[Tensor],

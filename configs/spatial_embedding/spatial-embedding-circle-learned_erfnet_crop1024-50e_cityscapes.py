@@ -1,0 +1,8 @@
+# Second stage, circular bandwidth, learned centre.
+_base_ = '../_base_/spatial-embedding_cityscapes_stage2.py'
+
+model = dict(
+    mask_head=dict(
+        num_sigma=1, loss_embedding=dict(to_center=False)))
+load_from = ('work_dirs/spatial-embedding-circle-learned_erfnet_crop512-200e_cityscapes/'
+             'epoch_200.pth')

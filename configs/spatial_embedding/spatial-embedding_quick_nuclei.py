@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/spatial-embedding_lite0_fpn.py',
+    '../_base_/quick_nuclei.py'
+]
+
+model = dict(mask_head=dict(num_classes=_base_.num_classes))
