@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from mmseghead.functional.spatial_embedding import (bandwidth_weights,
                                                     coordinate_map,
                                                     find_foreground,
-                                                    instance_means,
-                                                    membership)
+                                                    instance_means, membership)
 
 
 def test_the_reference_map():

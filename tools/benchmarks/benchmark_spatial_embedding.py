@@ -8,6 +8,8 @@ import json
 
 import torch
 from mmengine.config import Config
+from spatial_embedding_baselines import (in_turns, plain_clustering,
+                                         plain_lovasz)
 
 from mmseghead.apis.cost import build_model
 from mmseghead.functional.embedding_clustering import EmbeddingClustering
@@ -17,8 +19,6 @@ from mmseghead.functional.spatial_embedding import (bandwidth_weights,
                                                     instance_means)
 from mmseghead.testing.embedding_scene import embedding_scene
 from mmseghead.utils import atomic_write, register_all_modules
-from spatial_embedding_baselines import (in_turns, plain_clustering,
-                                         plain_lovasz)
 
 CONFIG = ('configs/spatial_embedding/spatial-embedding-ellipse-learned_'
           'erfnet_crop1024-50e_cityscapes.py')
