@@ -92,9 +92,8 @@ def index_conv(active: Tensor,
     # (D, 9, C, O), the centre first: products read it without a copy.
     weight = weight.flatten(3).permute(0, 3, 2, 1)
     weight = weight[:, [CENTER, *RING]]
-    with torch.autocast(active.device.type, enabled=False):
-        return _IndexConv.apply(active, passive, ids, weight, bias, relu,
-                                backend == 'triton' and active.is_cuda)
+    return _IndexConv.apply(active, passive, ids, weight, bias, relu,
+                            backend == 'triton' and active.is_cuda)
 
 
 def compute_dtype(feats: Tensor) -> torch.dtype:

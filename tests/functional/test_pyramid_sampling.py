@@ -131,3 +131,6 @@ def test_levels_of_half_precision_and_degenerate_boxes():
     assert map_levels(boxes.half(), 4).tolist() == [2, 0, 0, 1, 3]
     assert map_levels(boxes, 2).tolist() == [1, 0, 0, 1, 1]
     assert map_levels(boxes[:0], 4).shape == (0, )
+    # A box that rounding left just below the border, as mmdet.
+    below = torch.tensor([[0, 0, 111.99998, 111.99998]])
+    assert below[0, 2] < 112 and map_levels(below, 4).tolist() == [1]
