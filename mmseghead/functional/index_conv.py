@@ -144,7 +144,7 @@ def _convolve(active: Tensor, passive: Tensor, ids: Tensor, weight: Tensor,
     """Return (A, O) sums and, if needed, (A, D, O) signs of the branches."""
     table = _table(active, passive)
     branches, _, channels, outputs = weight.shape
-    out = active.new_empty(active.shape[0], outputs)
+    out = active.new_zeros(active.shape[0], outputs)
     signs = out.new_empty(
         len(out) if needs_signs else 0, branches, outputs, dtype=torch.bool)
     center, ring = _split(weight)
@@ -157,9 +157,7 @@ def _convolve(active: Tensor, passive: Tensor, ids: Tensor, weight: Tensor,
             value = torch.addmm(start, rings[branch], ring[branch])
             if needs_signs:
                 signs[rows, branch] = value > 0
-            value = value.relu_() if relu else value
-            total = total.add_(value) if branch else value
-        out[rows] = total
+            out[rows] += value.relu_() if relu else value
     return out, signs
 
 
