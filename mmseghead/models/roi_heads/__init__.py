@@ -1,10 +1,15 @@
 """RoI heads."""
 from .effseg_roi_head import EffSegQueryRoIHead, EffSegRoIHead
-from .mask_heads import EffSegMaskHead
+from .instance_feature_roi_head import (InstanceFeaturePointRendRoIHead,
+                                        InstanceFeatureRoIHead)
+from .mask_heads import EffSegMaskHead, RefineMaskHead, SimpleRefineMaskHead
 from .mask_only_roi_head import MaskOnlyRoIHead
 from .point_rend_roi_head import PointRendRoIHead
+from .refinemask_roi_head import RefineMaskRoIHead
 
 __all__ = [
     'EffSegMaskHead', 'EffSegQueryRoIHead', 'EffSegRoIHead',
-    'MaskOnlyRoIHead', 'PointRendRoIHead'
+    'InstanceFeaturePointRendRoIHead', 'InstanceFeatureRoIHead',
+    'MaskOnlyRoIHead', 'PointRendRoIHead', 'RefineMaskHead',
+    'RefineMaskRoIHead', 'SimpleRefineMaskHead'
 ]
