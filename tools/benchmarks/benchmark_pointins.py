@@ -1,9 +1,10 @@
 """What PointINS's mask branch costs, part by part, and what it replaces.
 
-Printed are multiply-adds and milliseconds (the least of some repeats) of the
-parts of the mask branch at 100 points of the pyramid of an 800 x 1333 image;
-of template and weights at these points against everywhere; and of whole quick
-models against the quick Mask R-CNN, measured in turns.
+Printed are multiply-adds and milliseconds of the parts of the mask branch at
+100 points of the pyramid of an 800 x 1333 image; of template and weights at
+these points against everywhere; and of whole quick models against the quick
+Mask R-CNN, measured in turns. Milliseconds are those one thread computes, the
+least of some repeats: other work on the machine hardly counts.
 """
 import argparse
 import json
@@ -29,9 +30,9 @@ def least(function, repeats):
     """Return the least milliseconds of some calls."""
     spent = []
     for _ in range(repeats + 1):  # the first one warms up
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        spent.append(1e3 * (time.perf_counter() - start))
+        spent.append(1e3 * (time.process_time() - start))
     return min(spent[1:])
 
 
@@ -68,6 +69,7 @@ def main():
     parser.add_argument('--out', help='JSON file to write the figures to')
     args = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     rows = {}
     parts, dense = branch_parts(
         'configs/pointins/pointins-fcos_r50_fpn_1x_coco.py', args.points)
