@@ -1,5 +1,6 @@
 """What tools and users call."""
 from .draw import draw_predictions
+from .draw_embeddings import draw_spatial_embeddings
 from .draw_fcosis import draw_fcosis
 from .train import (build_runner, check_device, enable_amp,
                     enable_auto_scale_lr, enable_tta, load_config,
@@ -7,6 +8,7 @@ from .train import (build_runner, check_device, enable_amp,
 
 __all__ = [
     'build_runner', 'check_device', 'draw_fcosis', 'draw_predictions',
-    'enable_amp', 'enable_auto_scale_lr', 'enable_tta', 'load_config',
-    'parse_options', 'set_outputs', 'set_resume', 'test', 'train'
+    'draw_spatial_embeddings', 'enable_amp', 'enable_auto_scale_lr',
+    'enable_tta', 'load_config', 'parse_options', 'set_outputs', 'set_resume',
+    'test', 'train'
 ]

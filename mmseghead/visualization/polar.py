@@ -76,14 +76,14 @@ def plot_bounds(num_rays: Sequence[int],
     if by_class:
         panels.append(('by class, mass centre', by_class))
     with rc_context({'font.size': 9, 'font.family': 'sans-serif'}):
-        figure = Figure(figsize=(4.9 * len(panels), 3.9), facecolor='white')
+        figure = Figure(figsize=(4.9 * len(panels), 4.2), facecolor='white')
         FigureCanvasAgg(figure)
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(all_axes, panels):
             _draw_lines(axes, num_rays, *panel)
         figure.suptitle(title, x=0.012, y=0.985, ha='left', fontsize=12,
                         color=INK, weight='bold')
-        figure.tight_layout(rect=(0, 0, 1, 0.96))
+        figure.tight_layout()
     return figure
 
 
@@ -101,7 +101,8 @@ def _draw_lines(axes: Axes, num_rays: Sequence[int], name: str,
     axes.tick_params(which='both', colors=MUTED, length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.17), ncols=4,
+                frameon=False, fontsize=8, labelcolor=INK)
 
 
 def _fewer(lines: Mapping[str, Sequence[float]]

@@ -213,6 +213,7 @@ class SimpleSemanticFusionStage(SemanticFusionStage):
     Args:
         upsamples: Whether the next stage has twice the size. The last one
             stays, and its logits are upsampled instead.
+        args: Of `SemanticFusionStage`.
         kwargs: Of `SemanticFusionStage`, but ``sampling_ratio``: semantic
             features are sampled once, at each cell's centre.
     """

@@ -29,7 +29,8 @@ class InstanceFeatureMixin:
             mask features. None: no fusion.
         mask_score_weighting: Multiply each score by the mean probability
             within the mask.
-        kwargs: Of the RoI head.
+        args: Of the RoI head.
+        kwargs: Likewise.
 
     Raises:
         ValueError: if there is a fusion but no ``mask_roi_extractor``.

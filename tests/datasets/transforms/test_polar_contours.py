@@ -28,7 +28,8 @@ def sample(ignored=()):
 
 
 def build(name, **options):
-    return TRANSFORMS.build(dict(type=name, **options))
+    return TRANSFORMS.build(
+        dict(type=f'mmseghead.{name}', **options))
 
 
 def test_small_instances_are_removed():

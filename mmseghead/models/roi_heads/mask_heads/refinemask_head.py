@@ -317,7 +317,8 @@ class SimpleRefineMaskHead(RefineMaskHead):
         pre_upsample_last_stage: Upsample the last stage's features instead.
         loss_mask: Loss of all stages' logits and targets.
         stage: Config of the stages; sizes and channels are filled in.
-        kwargs: Of `RefineMaskHead`, but ``loss_semantic``.
+        args: Of `RefineMaskHead`.
+        kwargs: Likewise, but ``loss_semantic``.
     """
 
     with_semantic_loss = False

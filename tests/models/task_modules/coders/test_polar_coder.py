@@ -17,7 +17,7 @@ def contour(radius=30):
 
 
 def test_list_and_joined_contours_encode_alike():
-    coder = TASK_UTILS.build(dict(type='PolarCoder', num_rays=24))
+    coder = TASK_UTILS.build(dict(type='mmseghead.PolarCoder', num_rays=24))
     lines = [contour(30), contour(22)]
     points, owners = torch.tensor([[50, 40], [52, 39], [48, 41]]), [1, 0, 1]
     owners = torch.tensor(owners)
