@@ -58,6 +58,8 @@ def test_builds(path):
     datasets = [cfg.train_dataloader.dataset, cfg.test_dataloader.dataset]
     for dataset in datasets:
         assert is_registered(DATASETS, dataset)
+        while 'dataset' in dataset:  # RepeatDataset and its like
+            dataset = dataset.dataset
         for step in dataset.pipeline:
             TRANSFORMS.build(step)
     for evaluator in as_list(cfg.val_evaluator):
@@ -115,7 +117,8 @@ def test_quick_recipe_is_shared(path):
     assert cfg.model.backbone.type == 'EfficientNetLite'
     counts = {
         int(number)
-        for number in re.findall(r"num_classes=(\d+)", cfg.pretty_text)
+        for number in re.findall(r'num_classes=(\d+)',
+                                 Config(dict(model=cfg.model)).pretty_text)
     }
     assert counts == {len(cfg.classes)}
 

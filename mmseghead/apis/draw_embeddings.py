@@ -107,7 +107,7 @@ def _map_panels(maps, clusters,
     lengths = np.hypot(*offsets)[foreground]
     reach = max(float(lengths.max()), 1e-3) if len(lengths) else 1e-3
     field = draw_direction_field(offsets, foreground.astype(float), reach)
-    key = color_wheel(max(min(height, width) // 6, 8))
+    key = color_wheel(max(min(height, width) // 8, 8))
     field[:len(key), :len(key)] = key
     cloud = draw_embeddings(embeddings.numpy() - shared[:, None, None],
                             clusters.id_map(height, width).cpu().numpy(),

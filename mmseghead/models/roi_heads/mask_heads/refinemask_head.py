@@ -7,7 +7,6 @@ Source: RefineMask, arXiv:2104.08569, and the code published with it.
 """
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.models.task_modules.samplers import SamplingResult
