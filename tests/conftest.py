@@ -1,8 +1,10 @@
 """Fixtures that several rooms share."""
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from mmseghead.datasets import generate_shapes
 
@@ -13,6 +15,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def _one_thread():
     """Tests run side by side: more threads only get in each other's way."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_default_scope(monkeypatch):
+    """No test sees the registry scope that another one has set."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture(scope='session')

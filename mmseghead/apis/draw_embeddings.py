@@ -1,12 +1,15 @@
 """What Spatial Embeddings see in an image."""
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import cv2
 import numpy as np
 from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
+from torch import Tensor
 
+from mmseghead.functional.embedding_clustering import (Clusters,
+                                                       EmbeddingClustering)
 from mmseghead.functional.spatial_embedding import (bandwidth_weights,
                                                     coordinate_map)
 from mmseghead.utils.files import atomic_write
@@ -55,20 +58,9 @@ def draw_spatial_embeddings(cfg: Config,
         raise ValueError('draw_spatial_embeddings needs a model with a '
                          'SpatialEmbeddingHead, got '
                          f'{type(head).__name__} of {cfg.filename}.')
-    seen = []
-
-    def remembering(original):
-
-        def cluster(*maps):
-            clusters = original(*maps)
-            seen.append((maps, clusters))
-            return clusters
-
-        return cluster
-
-    with replaced(head, 'clustering', remembering):
+    with replaced(head, 'clustering', _Remembering):
         found = inference_detector(model, image).pred_instances.cpu()
-    maps, clusters = seen[0]
+        maps, clusters = head.clustering.seen
     foreground_thr = head.clustering.foreground_thr
     panels = [(f'{len(found)} instances',
                draw_instances(picture, found.masks.numpy()))]
@@ -87,7 +79,23 @@ def draw_spatial_embeddings(cfg: Config,
     return path
 
 
-def _map_panels(maps, clusters,
+class _Remembering:
+    """A clustering that keeps what it was given and what it returned last."""
+
+    def __init__(self, clustering: EmbeddingClustering) -> None:
+        self.clustering = clustering
+        self.seen = None
+
+    def __call__(self, *maps: Tensor) -> Clusters:
+        clusters = self.clustering(*maps)
+        self.seen = maps, clusters
+        return clusters
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.clustering, name)
+
+
+def _map_panels(maps: Tuple[Tensor, Tensor, Tensor], clusters: Clusters,
                 foreground_thr: float) -> List[Tuple[str, np.ndarray]]:
     """Return title and picture of each map of the network."""
     embeddings, raw, seeds = (part.cpu() for part in maps)

@@ -3,10 +3,13 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
+from mmdet.datasets.api_wrappers import COCO
 
 from mmseghead.functional.embedding_clustering import (EmbeddingClustering,
                                                        cluster_with_gt)
+from mmseghead.functional.instance_map import paint_instances
 from mmseghead.functional.spatial_embedding import coordinate_map
+from mmseghead.testing import shared_data
 
 EMBEDDING_X = (.100, .101, .102, .106, .107, .108, .104, .300, .301, .302,
                .500, .501, .700)
@@ -264,3 +267,41 @@ def test_bad_thresholds(name, value):
 def test_unknown_threshold():
     with pytest.raises(TypeError, match='seed_thr'):
         EmbeddingClustering(seed_thr=.5)
+
+
+@pytest.mark.parametrize('name, ann_file', [('nuclei', 'val.json'),
+                                            ('coco_mini', 'train.json')])
+def test_real_masks_are_found_again(name, ann_file):
+    """Perfect maps of real instances give back what is seen of them."""
+    folder = shared_data(name)
+    if folder is None:
+        pytest.skip(f'the data set {name} is absent')
+    coco = COCO(folder / ann_file)
+    rules = EmbeddingClustering(min_pixels=0, max_per_img=10**6)
+    found = total = 0
+    for image in list(coco.imgs)[:40]:
+        height, width = (coco.imgs[image][k] for k in ('height', 'width'))
+        entries = coco.loadAnns(coco.getAnnIds(imgIds=image, iscrowd=False))
+        masks = torch.zeros(len(entries), height, width, dtype=torch.uint8)
+        for mask, entry in zip(masks, entries):
+            mask.copy_(torch.from_numpy(coco.annToMask(entry)))
+        ids, visible = paint_instances(masks)
+        seeds = (ids > 0).float()[None]
+        embeddings = coordinate_map(height, width)
+        centers = torch.zeros(len(visible), 2)
+        for k in range(len(visible)):
+            own = ids == k + 1
+            centers[k] = embeddings[:, own].double().mean(1).float()
+        embeddings[:, ids > 0] = centers[ids[ids > 0] - 1].T
+        raw = torch.ones(1, height, width)
+        clusters = rules(embeddings, raw, seeds)
+        got = {tuple(pixels.tolist()) for pixels in clusters.pixels}
+        distances = torch.cdist(centers.double(), centers.double()) * 1023
+        distances.fill_diagonal_(1e9)
+        for k in range(len(visible)):
+            own = (ids == k + 1).flatten().nonzero().flatten()
+            # A pair is half seed; others' pixels are nearer than a radius.
+            if len(own) > 2 and distances[k].min() > 5.76:
+                total += 1
+                found += tuple(own.tolist()) in got
+    assert found == total > 100

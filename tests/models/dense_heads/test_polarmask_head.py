@@ -154,6 +154,17 @@ def test_contours_of_the_pipeline_and_of_the_head_are_one():
         assert torch.equal(a, b)
 
 
+def on_the_edge(point, contour, ray):
+    """Whether single precision leaves open in which bucket a pixel is.
+
+    Vector and scalar code differ in the last digit there, so that even the
+    reference depends on where in the array a pixel stands.
+    """
+    degrees = np.degrees(np.arctan2(*(contour - point).T)) % 360
+    near = (np.abs(degrees - np.rint(degrees)) < 1e-4) & (degrees % 45 > 0)
+    return (near & (np.abs(degrees - 10 * ray) < 4.5)).any()
+
+
 @pytest.mark.slow
 def test_targets_of_real_masks_equal_slow_loops():
     folder = shared_data('coco_mini')
@@ -162,7 +173,7 @@ def test_targets_of_real_masks_equal_slow_loops():
     data = json.loads((folder / 'train.json').read_text())
     head = build(strides=LOOPS.STRIDES, regress_ranges=LOOPS.RANGES,
                  legacy_v1=True)
-    positives = masks = 0
+    positives = masks = differing = 0
     for image in data['images']:
         height, width = image['height'], image['width']
         found = []
@@ -185,17 +196,22 @@ def test_targets_of_real_masks_equal_slow_loops():
             labels=torch.zeros(len(found), dtype=torch.long),
             masks=BitmapMasks([m for _, m in found], height, width))
         sizes = [(-(-height // s), -(-width // s)) for s in LOOPS.STRIDES]
-        given = head.get_targets(
-            polar.PolarGrid(sizes, LOOPS.STRIDES, LOOPS.RANGES), [gt],
-            [meta(img_shape=(height, width))])
+        grid = polar.PolarGrid(sizes, LOOPS.STRIDES, LOOPS.RANGES)
+        given = head.get_targets(grid, [gt],
+                                 [meta(img_shape=(height, width))])
         # The reference's boxes end in the image's last pixel.
         gt.bboxes[:, 2:].clamp_(max=torch.tensor([width, height]).float())
-        _, (where, _, rays) = loop_image(gt, True, LOOPS.STRIDES,
-                                         LOOPS.RANGES, sizes)
+        _, (where, who, rays) = loop_image(gt, True, LOOPS.STRIDES,
+                                           LOOPS.RANGES, sizes)
         assert torch.equal(given.positives, where)
-        assert torch.equal(given.rays, rays)
+        points = grid.points(where.device)[where].numpy()
+        for row, ray in (given.rays != rays).nonzero().tolist():
+            contour = trace_contour(gt.masks.masks[who[row]])
+            assert on_the_edge(points[row], contour, ray)
+            differing += 1
         masks, positives = masks + len(found), positives + len(where)
     assert masks > 600 and positives > 3000
+    assert differing <= 5  # of more than 100 000 rays
 
 
 @pytest.mark.parametrize('direction', [None, 'horizontal', 'vertical',
