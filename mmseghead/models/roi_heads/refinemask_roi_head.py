@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmseghead.registry import MODELS
 from .instance_feature_roi_head import InstanceFeatureMixin
+from .mask_rois import positive_rois
 
 #: RoIs that are segmented at once in a test.
 CHUNK_SIZE = 100
@@ -29,8 +30,15 @@ class RefineMaskRoIHead(InstanceFeatureMixin, StandardRoIHead):
             shared feature with the pooled mask features (RefineMask++), or
             None.
         mask_score_weighting: Multiply scores by mask scores (RefineMask++).
+        max_mask_rois: Boxes of an image to learn masks from; the others of
+            the sampler's positives are left out, drawn at random. None: all,
+            as in the source.
         kwargs: Of ``StandardRoIHead``.
     """
+
+    def __init__(self, max_mask_rois: Optional[int] = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.max_mask_rois = max_mask_rois
 
     def _mask_forward(self, x: Tuple[Tensor], rois: Tensor,
                       labels: Tensor) -> dict:
@@ -56,14 +64,17 @@ class RefineMaskRoIHead(InstanceFeatureMixin, StandardRoIHead):
             ``loss_mask``, a dict of losses; without positives the mask loss
             is 0, connected to every parameter.
         """
-        rois = bbox2roi([result.pos_priors for result in sampling_results])
-        labels = torch.cat(
-            [result.pos_gt_labels for result in sampling_results])
-        results = self._mask_forward(x, rois.detach(), labels)
+        rois, gt_inds, taken = positive_rois(
+            sampling_results, batch_gt_instances, self.max_mask_rois)
+        labels = torch.cat([
+            result.pos_gt_labels[rows]
+            for result, rows in zip(sampling_results, taken)
+        ])
+        results = self._mask_forward(x, rois, labels)
         results.update(
             self.mask_head.loss_and_target(
-                results['stage_logits'], results['semantic_logits'],
-                sampling_results, batch_gt_instances))
+                results['stage_logits'], results['semantic_logits'], rois,
+                gt_inds, batch_gt_instances))
         return results
 
     def mask_logits(self, x: Tuple[Tensor], rois: Tensor,

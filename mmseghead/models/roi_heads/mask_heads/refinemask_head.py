@@ -7,12 +7,13 @@ Source: RefineMask, arXiv:2104.08569, and the code published with it.
 """
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.utils import InstanceList
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModule, ModuleList, Sequential, kaiming_init
+from mmengine.model import (BaseModule, ModuleList, Sequential, kaiming_init,
+                            normal_init)
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -63,6 +64,9 @@ class RefineMaskHead(BaseModule):
         loss_mask: Loss of all stages' logits and targets; ``start_stage`` and
             ``fuse_width`` are filled in.
         loss_semantic: Loss of semantic logits and targets.
+        logits_std: Standard deviation of the weights of all layers that
+            predict masks, at the start; None: Kaiming's, as in the source,
+            whose logits are the larger the fewer the classes.
         init_cfg: Initialisation.
 
     Raises:
@@ -92,9 +96,11 @@ class RefineMaskHead(BaseModule):
                      type='mmseghead.BoundaryRefinementLoss'),
                  loss_semantic: Optional[dict] = dict(
                      type='mmdet.CrossEntropyLoss', use_sigmoid=True),
+                 logits_std: Optional[float] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self._check(target_mode, agnostic_stages)
+        self.logits_std = logits_std
         self.num_classes = num_classes
         self.semantic_stride = semantic_stride
         self.start_stage = start_stage
@@ -142,11 +148,16 @@ class RefineMaskHead(BaseModule):
         return {}
 
     def init_weights(self) -> None:
-        """Kaiming for the 1x1 convolutions that predict."""
+        """Initialise; what predicts with ``logits_std`` if it is given."""
         super().init_weights()
         kaiming_init(self.final)
+        predictors = [*(stage.predictor for stage in self.stages), self.final]
         if self.semantic_predictor is not None:
             kaiming_init(self.semantic_predictor)
+            predictors.append(self.semantic_predictor)
+        if self.logits_std is not None:
+            for predictor in predictors:
+                normal_init(predictor, std=self.logits_std)
 
     def semantic_maps(self, feat: Tensor) -> SemanticMaps:
         """Compute what does not depend on the RoIs, for the whole batch.
@@ -208,33 +219,36 @@ class RefineMaskHead(BaseModule):
         maps = self.semantic_maps(semantic_feat)
         return self.refine(feats, maps, rois, labels), maps.logits
 
-    def get_targets(self, sampling_results: Sequence[SamplingResult],
+    def get_targets(self, rois: Tensor, gt_inds: Tensor,
                     batch_gt_instances: InstanceList) -> List[Tensor]:
         """Cut the targets of all stages.
 
         Args:
-            sampling_results: Of each image.
+            rois: (N, 5), in the order of the images.
+            gt_inds: (N,) int64 object of each by its place in its image.
             batch_gt_instances: Ground truth with ``masks``.
 
         Returns:
             (N, S, S) float32 of 0 and 1 for each stage.
         """
+        counts = torch.bincount(
+            rois[:, 0].long(), minlength=len(batch_gt_instances)).tolist()
         return TARGET_MODES[self.target_mode](
-            [result.pos_priors for result in sampling_results],
-            [result.pos_assigned_gt_inds for result in sampling_results],
+            rois[:, 1:].split(counts), gt_inds.split(counts),
             [instances.masks for instances in batch_gt_instances],
             self.stage_sizes)
 
     def loss_and_target(self, stage_logits: List[Tensor],
-                        semantic_logits: Optional[Tensor],
-                        sampling_results: Sequence[SamplingResult],
+                        semantic_logits: Optional[Tensor], rois: Tensor,
+                        gt_inds: Tensor,
                         batch_gt_instances: InstanceList) -> dict:
         """Compute the losses of a batch.
 
         Args:
             stage_logits: What `refine` returned for the positive RoIs.
             semantic_logits: (B, 1, h, w), or None.
-            sampling_results: Of each image.
+            rois: (N, 5), in the order of the images.
+            gt_inds: (N,) int64 object of each by its place in its image.
             batch_gt_instances: Ground truth with ``masks``.
 
         Returns:
@@ -242,7 +256,7 @@ class RefineMaskHead(BaseModule):
             logits, ``loss_semantic``, which also learns from images without
             objects; ``mask_targets``: what `get_targets` returned.
         """
-        targets = self.get_targets(sampling_results, batch_gt_instances)
+        targets = self.get_targets(rois, gt_inds, batch_gt_instances)
         losses: Dict[str, Tensor] = dict(
             loss_mask=self.loss_mask(stage_logits, targets))
         if semantic_logits is not None:
