@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData
 
+from mmseghead.apis.cost import FlopCounter
 from mmseghead.functional.mask_scores import mask_scores
 from mmseghead.registry import MODELS
 from mmseghead.utils import register_all_modules
@@ -184,13 +185,26 @@ def test_parameters_of_the_parts():
     assert count(head.convs) == 2360320
     for i, want in enumerate((132098, 33282, 8450, 2178)):
         assert count(head.seg_predictors[i], head.ref_predictors[i]) == want
-    for layer, want in zip(head.refinements, (
-        (328960, 197120, 32896, 492288), (82560, 65792, 8256, 123264),
-        (20800, 24704, 2080, 30912))):
+    sizes = ((328960, 197120, 32896, 492288), (82560, 65792, 8256, 123264),
+             (20800, 24704, 2080, 30912))
+    for layer, want in zip(head.refinements, sizes):
         got = (count(layer.child_first, layer.child_second),
                count(layer.fuse_first, layer.fuse_second),
                count(layer.narrow), count(layer.process))
         assert got == want
+
+
+@pytest.mark.parametrize('num, want', [(10, 22.4), (50, 73.6)])
+def test_cost_is_that_of_the_papers_model(num, want):
+    head = MODELS.build(
+        dict(type='mmseghead.EffSegMaskHead', inst_feat_channels=256)).eval()
+    x = [torch.randn(1, 256, 192 // s, 256 // s) for s in STRIDES]
+    sides = torch.linspace(10, 180, num)
+    rois = torch.stack([0 * sides, 0 * sides, 0 * sides, sides, sides], 1)
+    counter = FlopCounter()
+    with torch.no_grad(), counter.around_mmcv_ops(), counter:
+        head(x, rois, torch.randn(num, 256))
+    assert sum(counter.flops.values()) / 1e9 == pytest.approx(want, rel=.02)
 
 
 @pytest.mark.parametrize('budget', [0, 1, 37, 500])
