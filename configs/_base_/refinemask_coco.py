@@ -27,3 +27,18 @@ refinemask_roi_head = dict(
         loss_cls=dict(loss_weight=2.0), loss_bbox=dict(loss_weight=2.0)),
     mask_head=dict(_delete_=True, **refinemask_mask_head))
 refinemask_clip = dict(max_norm=35, norm_type=2)
+# As in the source: polygons are kept, and drawn anew in each box.
+refinemask_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='LoadAnnotations',
+        with_bbox=True,
+        with_mask=True,
+        poly2mask=False),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
+refinemask_loader = dict(
+    dataset=dict(
+        type='mmseghead.InstanceDataset', pipeline=refinemask_pipeline))
