@@ -4,6 +4,7 @@ import json
 import time
 
 import torch
+from memory import peak_mib
 from mmengine.config import Config
 
 from mmseghead.apis.cost import build_model
@@ -80,15 +81,18 @@ def passes(channels, count):
 
 @torch.no_grad()
 def inference(name, count):
-    """Time a quick model on one image with a given number of detections."""
+    """Measure a quick model on one image with that many detections."""
     model = build_model(
         Config.fromfile(f'configs/{name}/{name}_quick_shapes.py')).eval()
     data = model.data_preprocessor(fake_batch([(256, 256)], [0], 6), False)
     with fixed_instances(model, count, count, (256, 256)):
         found, = model(**data, mode='predict')
         assert len(found.pred_instances) == count
-        spent = seconds(lambda: model(**data, mode='predict'), 5)
-    return dict(ms=1e3 * spent)
+
+        def predict():
+            model(**data, mode='predict')
+
+        return dict(ms=1e3 * seconds(predict, 5), peak_mib=peak_mib(predict))
 
 
 def main():

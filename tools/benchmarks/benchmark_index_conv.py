@@ -4,13 +4,13 @@ The baseline gathers all 9 taps of a dilation and multiplies, with PyTorch's
 own backward pass. Memory is the most that a call allocates at once.
 """
 import argparse
-import itertools
 import json
 import time
 from functools import partial
 
 import torch
 import torch.nn.functional as F
+from memory import peak_mib
 
 from mmseghead.functional import sparse_grid as sps
 from mmseghead.models.layers import DenseSFM, SparseSFM
@@ -72,15 +72,6 @@ def milliseconds(*args):
     return 1e3 * (time.perf_counter() - start)
 
 
-def peak_mib(*args):
-    """Return the most memory that torch held at once during a call."""
-    with torch.profiler.profile(profile_memory=True) as profile:
-        call(*args)
-    events = profile.profiler.kineto_results.events()
-    steps = [e.nbytes() for e in events if e.name() == '[memory]']
-    return max(itertools.accumulate(steps)) / 2**20
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--repeats', type=int, default=5)
@@ -105,7 +96,7 @@ def main():
                 times = [[milliseconds(f, grid, backward) for f in pair]
                          for _ in range(args.repeats)]
                 a, b = map(min, zip(*times))
-                c, d = (peak_mib(f, grid, backward) for f in pair)
+                c, d = (peak_mib(partial(call, f, grid, backward)) for f in pair)
                 key = (f'{name}, stage {stage}, {grid.num_active} rows, fwd'
                        + ' + bwd' * backward)
                 figures[key] = a, b, a / b, c, d, c / d
