@@ -42,9 +42,10 @@ def mask_boundaries(masks: Tensor, width: int) -> Tensor:
         raise ValueError('`width` of mask_boundaries must be an int >= 1, got '
                          f'{width!r}.')
     side = 2 * width + 1
-    maps = masks.detach().float().flatten(0, -3)[:, None]  # (N, 1, S, S)
-    if not maps.numel():
+    if not masks.numel():
         return torch.zeros_like(masks, dtype=torch.bool)
+    maps = masks.detach().float()
+    maps = maps.reshape(-1, 1, *masks.shape[-2:])  # (N, 1, S, S)
     count = F.avg_pool2d(
         maps, side, stride=1, padding=width, divisor_override=1)
     area = side * side
