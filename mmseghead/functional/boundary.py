@@ -87,6 +87,23 @@ def upsample_band(boundaries: Tensor) -> Tensor:
     return upsample_logits(boundaries.float()) >= 0.5
 
 
+def read_cells(fine: Tensor) -> Tensor:
+    """Find the cells that an upsampling reads to fill some finer cells.
+
+    Cell i is read for the finer cells 2 * i - 1 to 2 * i + 2 at most, with
+    the corners aligned or not.
+
+    Args:
+        fine: (N, 1, 2 * S, 2 * S) bool, the cells to fill.
+
+    Returns:
+        (N, 1, S, S) bool; also those that are read with a weight of 0 only.
+    """
+    if not fine.numel():
+        return fine[..., ::SCALE, ::SCALE]
+    return F.max_pool2d(fine.float(), 2 * SCALE, SCALE, 1) > 0
+
+
 def refine_in_band(coarse: Tensor, fine: Tensor, width: int = 1) -> Tensor:
     """Take finer logits near the boundaries of a coarser mask only.
 

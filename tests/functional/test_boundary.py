@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmseghead.functional.boundary import (mask_boundaries, refine_in_band,
-                                           refine_stages, upsample_band,
-                                           upsample_logits)
+from mmseghead.functional.boundary import (mask_boundaries, read_cells,
+                                           refine_in_band, refine_stages,
+                                           upsample_band, upsample_logits)
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -206,7 +206,28 @@ def test_upsampled_boundaries_are_never_tied(seed, size):
     assert np.array_equal(upsample_band(boundary)[0, 0].numpy(), values > 0.5)
 
 
+@pytest.mark.parametrize('size', [1, 2, 5, 56])
+@pytest.mark.parametrize('aligned', [True, False])
+def test_cells_read_by_an_upsampling(size, aligned):
+    """Along one axis: what a cell changes, it is read for."""
+    impulses = torch.eye(size)[:, None]  # one cell each
+    changed = F.interpolate(
+        impulses, scale_factor=2, mode='linear',
+        align_corners=False)[:, 0] != 0
+    if aligned:
+        square = impulses[..., None].expand(-1, -1, -1, size)
+        changed = (upsample_logits(square) != 0)[:, 0, :, 0]
+    read = torch.zeros(size, 2 * size, dtype=torch.bool)
+    for fine in range(2 * size):
+        cells = torch.zeros(1, 1, 2 * size, 2 * size, dtype=torch.bool)
+        cells[..., fine, 0] = True
+        read[:, fine] = read_cells(cells)[0, 0, :, 0]
+    assert (read | ~changed).all()
+    assert read.sum() <= 4 * size  # and no more than the neighbours
+
+
 def test_no_roi():
+    assert read_cells(torch.zeros(0, 1, 8, 8).bool()).shape == (0, 1, 4, 4)
     stages = [torch.zeros(0, 1, size, size) for size in (14, 28, 56, 112)]
     assert refine_stages(stages).shape == (0, 1, 112, 112)
     assert upsample_logits(torch.zeros(0, 3, 5, 6)).shape == (0, 3, 10, 12)

@@ -16,8 +16,11 @@ from mmengine.model import BaseModule, ModuleList, kaiming_init
 from torch import Tensor, nn
 
 from mmseghead.functional.boundary import upsample_logits
+from mmseghead.functional.index_conv import conv_taps, index_conv
 from mmseghead.functional.pyramid_sampling import (flatten_pyramid,
                                                    sample_pyramid)
+from mmseghead.functional.sparse_grid import (SparseGrid, masked_grid,
+                                              neighbor_ids, with_features)
 from mmseghead.registry import MODELS
 
 
@@ -60,6 +63,7 @@ class MultiBranchFusion(BaseModule):
                  with_average: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        self.dilations = tuple(dilations)
         self.with_average = with_average
         self.branches = ModuleList(
             ConvModule(channels, channels, 3, padding=step, dilation=step)
@@ -85,6 +89,30 @@ class MultiBranchFusion(BaseModule):
             fused = fused + feats.mean((2, 3), keepdim=True)
         return F.relu(self.merge(fused))
 
+    def forward_at(self, feats: Tensor, cells: Tensor) -> SparseGrid:
+        """Fuse at some cells only.
+
+        Args:
+            feats: (N, C, S, S).
+            cells: (N, S, S) bool, where to fuse; may be all or none.
+
+        Returns:
+            A grid whose active rows are `forward` at these cells.
+        """
+        grid = masked_grid(feats, cells)
+        convs = [branch.conv for branch in self.branches]
+        rows = index_conv(
+            grid.active,
+            grid.passive,
+            neighbor_ids(grid, conv_taps(self.dilations)),
+            torch.stack([conv.weight for conv in convs]),
+            torch.stack([conv.bias for conv in convs]),
+            relu=True)
+        if self.with_average:
+            rows = rows + feats.mean((2, 3))[grid.roi_inds]
+        rows = F.linear(rows, self.merge.weight.flatten(1), self.merge.bias)
+        return with_features(grid, F.relu(rows))
+
 
 @MODELS.register_module()
 class SemanticFusionStage(BaseModule):
@@ -104,7 +132,7 @@ class SemanticFusionStage(BaseModule):
         init_cfg: Initialisation.
 
     Raises:
-        ValueError: if C is odd.
+        ValueError: if C is odd, or too small to hold masks and features.
     """
 
     #: Maps that are fused next to the features: mask and semantic mask.
@@ -123,9 +151,10 @@ class SemanticFusionStage(BaseModule):
                  fusion: dict = dict(type='mmseghead.MultiBranchFusion'),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        if in_channels % 2:
-            raise ValueError('`in_channels` of SemanticFusionStage must be '
-                             f'even, got {in_channels!r}.')
+        if in_channels % 2 or in_channels <= 2 * self.num_masks:
+            raise ValueError(
+                '`in_channels` of SemanticFusionStage must be even and more '
+                f'than {2 * self.num_masks}, got {in_channels!r}.')
         self.size = size
         self.stride = stride
         self.sampling_ratio = sampling_ratio
@@ -190,20 +219,48 @@ class SemanticFusionStage(BaseModule):
             (N, 1, S, S) logits and (N, C / 2, 2 * S, 2 * S) features.
         """
         logits = class_logits(self.predictor, feats, labels)
-        pooled = self.pool(semantic, rois)
-        narrow, semantic_mask = pooled[:, :-1], pooled[:, -1:]
-        masks = torch.cat((logits.sigmoid(), semantic_mask.to(logits)), 1)
-        narrow = F.relu(self.semantic_out(narrow))
-        feats = self._fuse(feats, narrow, masks)
+        feats, masks = self._fused(feats, logits, semantic, rois)
         feats = F.interpolate(
-            feats, scale_factor=2, mode='bilinear', align_corners=False)
+            F.relu(self.shrink(self.fusion(feats))),
+            scale_factor=2,
+            mode='bilinear',
+            align_corners=False)
         # Masks are upsampled otherwise than features: as in the source.
         return logits, torch.cat((feats, upsample_logits(masks).to(feats)), 1)
 
-    def _fuse(self, feats: Tensor, semantic: Tensor, masks: Tensor) -> Tensor:
-        feats = self.fuse(torch.cat((feats, semantic, masks.to(feats)), 1))
-        feats = self.fusion(F.relu(feats))
-        return F.relu(self.shrink(feats))
+    def forward_at(self, feats: Tensor, logits: Tensor, semantic: Tensor,
+                   rois: Tensor, cells: Tensor) -> Tuple[SparseGrid, Tensor]:
+        """Compute the next stage's features, before upsampling, at some cells.
+
+        Args:
+            feats: (N, C, S, S) instance features.
+            logits: (N, 1, S, S) of this stage.
+            semantic: What `semantic_map` returned.
+            rois: (N, 5) in pixels.
+            cells: (N, S, S) bool.
+
+        Returns:
+            A grid whose active rows are the features of these cells, and
+            (N, 1 or 2, S, S) masks, which `forward` appends to them.
+        """
+        feats, masks = self._fused(feats, logits, semantic, rois)
+        grid = self.fusion.forward_at(feats, cells)
+        rows = F.linear(grid.active, self.shrink.weight.flatten(1),
+                        self.shrink.bias)
+        return with_features(grid, F.relu(rows)), masks
+
+    def _fused(self, feats: Tensor, logits: Tensor, semantic: Tensor,
+               rois: Tensor) -> Tuple[Tensor, Tensor]:
+        """Return what enters the convolutions (N, C, S, S), and masks."""
+        seen, masks = self._seen(logits, self.pool(semantic, rois))
+        feats = self.fuse(torch.cat((feats, seen, masks.to(feats)), 1))
+        return F.relu(feats), masks
+
+    def _seen(self, logits: Tensor,
+              pooled: Tensor) -> Tuple[Tensor, Tensor]:
+        """Return semantic features (N, C, S, S), and masks (N, 2, S, S)."""
+        masks = torch.cat((logits.sigmoid(), pooled[:, -1:].to(logits)), 1)
+        return F.relu(self.semantic_out(pooled[:, :-1])), masks
 
 
 @MODELS.register_module()
@@ -282,10 +339,14 @@ class SimpleSemanticFusionStage(SemanticFusionStage):
             or S.
         """
         logits = class_logits(self.predictor, feats, labels)
-        mask = logits.sigmoid()
-        feats = self._fuse(feats, self.pool(semantic, rois), mask)
+        feats, mask = self._fused(feats, logits, semantic, rois)
+        feats = F.relu(self.shrink(self.fusion(feats)))
         feats = torch.cat((feats, mask.to(feats)), 1)
         if self.upsamples:
             feats = F.interpolate(
                 feats, scale_factor=2, mode='bilinear', align_corners=False)
         return logits, feats
+
+    def _seen(self, logits: Tensor,
+              pooled: Tensor) -> Tuple[Tensor, Tensor]:
+        return pooled, logits.sigmoid()

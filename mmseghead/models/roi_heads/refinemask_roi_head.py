@@ -95,8 +95,8 @@ class RefineMaskRoIHead(InstanceFeatureMixin, StandardRoIHead):
         for part, classes in zip(
                 rois.split(CHUNK_SIZE), labels.split(CHUNK_SIZE)):
             feats = self.pooled_mask_feats(x, part)
-            stages = self.mask_head.refine(feats, maps, part, classes)
-            logits.append(self.mask_head.fused_logits(stages))
+            logits.append(
+                self.mask_head.predict_logits(feats, maps, part, classes))
         counts = [len(results) for results in results_list]
         return list(torch.cat(logits).split(counts))
 

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from mmcv.ops import SimpleRoIAlign, roi_align
 from torch import nn
 
-from mmseghead.models.layers.semantic_fusion import (
-    MultiBranchFusion, SemanticFusionStage, SimpleSemanticFusionStage,
-    class_logits)
+from mmseghead.models.layers.semantic_fusion import (MultiBranchFusion,
+                                                     SemanticFusionStage,
+                                                     SimpleSemanticFusionStage,
+                                                     class_logits)
 
 CHANNELS, SEMANTIC, CLASSES, SIZE = 8, 6, 5, 14
 ROIS = torch.tensor([[1., 3., 2., 60., 40.], [0., 10.3, 20.1, 31.7, 28.6],
@@ -178,6 +179,26 @@ def test_first_weights():
         assert not layer.bias.any()
 
 
-def test_odd_channels():
-    with pytest.raises(ValueError, match='`in_channels`.*even, got 7'):
+@pytest.mark.parametrize('average', [True, False])
+@pytest.mark.parametrize('share', [0, 0.3, 1])
+def test_fusion_at_some_cells(average, share):
+    layer = randomised(MultiBranchFusion(6, with_average=average))
+    feats = maps(3, 6, 11, 9)
+    cells = torch.rand(
+        3, 11, 9, generator=torch.Generator().manual_seed(2)) < share
+    grid = layer.forward_at(feats, cells)
+    want = layer(feats).permute(0, 2, 3, 1)[cells]
+    assert len(want) == int(cells.sum())
+    assert torch.allclose(grid.active, want, atol=1e-5)
+    assert torch.equal(
+        grid.places, cells.flatten().nonzero()[:, 0])
+    assert len(layer.forward_at(feats[:0], cells[:0]).active) == 0
+
+
+def test_numbers_of_channels():
+    with pytest.raises(ValueError, match='even and more than 4, got 7'):
         SemanticFusionStage(7, 6, 5, 14)
+    with pytest.raises(ValueError, match='more than 4, got 4'):
+        SemanticFusionStage(4, 6, 5, 14)
+    with pytest.raises(ValueError, match='more than 2, got 2'):
+        SimpleSemanticFusionStage(2, 6, 5, 14)

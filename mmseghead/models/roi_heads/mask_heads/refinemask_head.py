@@ -17,11 +17,14 @@ from mmengine.model import (BaseModule, ModuleList, Sequential, kaiming_init,
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmseghead.functional.boundary import refine_stages, upsample_logits
+from mmseghead.functional.boundary import (mask_boundaries, read_cells,
+                                           refine_in_band, refine_stages,
+                                           upsample_band, upsample_logits)
 from mmseghead.functional.box_masks import paste_masks
 from mmseghead.functional.mask_targets import (pooled_mask_targets,
                                                resized_mask_targets,
                                                union_mask_targets)
+from mmseghead.functional.sparse_grid import SparseGrid, scatter_active
 from mmseghead.models.layers.semantic_fusion import class_logits
 from mmseghead.registry import MODELS
 
@@ -67,10 +70,14 @@ class RefineMaskHead(BaseModule):
         logits_std: Standard deviation of the weights of all layers that
             predict masks, at the start; None: Kaiming's, as in the source,
             whose logits are the larger the fewer the classes.
+        sparse_last_stage: In a test, compute the last refinement only near
+            the boundary on which its logits are taken; masks stay the same.
+            Not in the paper.
         init_cfg: Initialisation.
 
     Raises:
-        ValueError: if ``target_mode`` or a stage does not exist.
+        ValueError: if ``target_mode`` or a stage does not exist, or the last
+            stage is to be sparse but is taken everywhere.
     """
 
     #: Refinements; the last prediction follows them.
@@ -97,9 +104,12 @@ class RefineMaskHead(BaseModule):
                  loss_semantic: Optional[dict] = dict(
                      type='mmdet.CrossEntropyLoss', use_sigmoid=True),
                  logits_std: Optional[float] = None,
+                 sparse_last_stage: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self._check(target_mode, agnostic_stages)
+        self._check(target_mode, agnostic_stages,
+                    sparse_last_stage and start_stage)
+        self.sparse_last_stage = sparse_last_stage
         self.logits_std = logits_std
         self.num_classes = num_classes
         self.semantic_stride = semantic_stride
@@ -134,7 +144,8 @@ class RefineMaskHead(BaseModule):
             self.semantic_predictor = nn.Conv2d(semantic_channels, 1, 1)
             self.loss_semantic = MODELS.build(loss_semantic)
 
-    def _check(self, target_mode: str, stages: Sequence[int]) -> None:
+    def _check(self, target_mode: str, stages: Sequence[int],
+               sparse_start: int) -> None:
         if target_mode not in TARGET_MODES:
             raise ValueError('`target_mode` of RefineMaskHead must be one of '
                              f'{sorted(TARGET_MODES)}, got {target_mode!r}.')
@@ -142,6 +153,11 @@ class RefineMaskHead(BaseModule):
             raise ValueError(
                 '`agnostic_stages` of RefineMaskHead must be from 0 to '
                 f'{self.num_refinements}, got {tuple(stages)}.')
+        if sparse_start >= self.num_refinements:
+            raise ValueError(
+                '`start_stage` of RefineMaskHead must be less than '
+                f'{self.num_refinements} with `sparse_last_stage`, got '
+                f'{sparse_start}.')
 
     def _stage_options(self, index: int) -> dict:
         """Return further arguments of a stage."""
@@ -201,6 +217,59 @@ class RefineMaskHead(BaseModule):
     def _last_logits(self, feats: Tensor, labels: Tensor) -> Tensor:
         """Return the finest logits."""
         return class_logits(self.final, feats, labels)
+
+    def predict_logits(self, feats: Tensor, maps: SemanticMaps, rois: Tensor,
+                       labels: Tensor) -> Tensor:
+        """Predict the masks of a test, all stages joined.
+
+        Args:
+            feats: (N, ``in_channels``, S, S) RoI features; N may be 0.
+            maps: What `semantic_maps` returned.
+            rois: (N, 5) image and xyxy in pixels, in any order of images.
+            labels: (N,) int64, the class of each RoI.
+
+        Returns:
+            (N, 1, 8 * S, 8 * S): `fused_logits` of `refine`.
+        """
+        if not self.sparse_last_stage:
+            return self.fused_logits(self.refine(feats, maps, rois, labels))
+        stage_logits = []
+        feats = self.instance_convs(feats)
+        for stage, semantic in zip(self.stages[:-1], maps.stages):
+            logits, feats = stage(feats, semantic, rois, labels)
+            stage_logits.append(logits)
+        last = self.stages[-1]
+        logits = class_logits(last.predictor, feats, labels)
+        coarse = self.fused_logits([*stage_logits, logits])
+        band = upsample_band(mask_boundaries(coarse >= 0, self.fuse_width))
+        grid, masks = last.forward_at(feats, logits, maps.stages[-1], rois,
+                                      read_cells(band)[:, 0])
+        fine = self._sparse_last_logits(grid, masks, labels)
+        return refine_in_band(coarse, fine.float(), self.fuse_width)
+
+    def _sparse_last_logits(self, grid: SparseGrid, masks: Tensor,
+                            labels: Tensor) -> Tensor:
+        """Return the finest logits, of features known at some cells.
+
+        Weights and upsampling are both linear: what enters the last layer is
+        weighted first, and one channel is upsampled in place of all.
+        """
+        labels = labels.clamp(max=self.final.out_channels - 1)
+        weight = self.final.weight[labels].flatten(1)  # (N, C)
+        bias = self.final.bias[labels]
+        split = weight.shape[1] - masks.shape[1]
+        rows = (grid.active * weight[grid.roi_inds, :split]).sum(1)
+        seen = scatter_active(torch.zeros_like(masks[:, :1]), grid, rows)
+        known = (masks * weight[:, split:, None, None]).sum(1, True)
+        return self._upsampled(seen, known + bias[:, None, None, None])
+
+    def _upsampled(self, seen: Tensor, known: Tensor) -> Tensor:
+        """Join parts (N, 1, S, S) of features and of masks, doubled."""
+        if not len(seen):
+            return upsample_logits(known)
+        seen = F.interpolate(
+            seen, scale_factor=2, mode='bilinear', align_corners=False)
+        return seen + upsample_logits(known)
 
     def forward(self, feats: Tensor, semantic_feat: Tensor, rois: Tensor,
                 labels: Tensor) -> Tuple[List[Tensor], Optional[Tensor]]:
@@ -359,6 +428,13 @@ class SimpleRefineMaskHead(RefineMaskHead):
         if self.pre_upsample_last_stage:
             return logits
         return upsample_logits(logits)
+
+    def _upsampled(self, seen: Tensor, known: Tensor) -> Tensor:
+        joint = seen + known
+        if not self.pre_upsample_last_stage or not len(joint):
+            return upsample_logits(joint)
+        return F.interpolate(
+            joint, scale_factor=2, mode='bilinear', align_corners=False)
 
 
 def _convs(in_channels: int, channels: int, count: int) -> Sequential:
