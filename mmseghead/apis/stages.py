@@ -7,7 +7,8 @@ from torch import nn
 #: Work outside every stage: preprocessing and glue of the detector.
 REST = 'rest'
 #: Methods besides ``forward`` that start a stage's work.
-_METHODS = ('predict', 'predict_bbox', 'predict_mask')
+_METHODS = ('predict', 'predict_bbox', 'predict_mask', 'semantic_maps',
+            'predict_logits')
 _DECODING = 'predict_by_feat'
 
 

@@ -228,6 +228,22 @@ def test_quick_configs(path, request):
         assert one * 9 == other * 5
 
 
+def test_cost_of_an_image_and_of_each_instance(request):
+    """RefineMask reads the finest map once, whatever there is to segment."""
+    path = request.config.rootpath / 'configs/refinemask'
+    config = Config.fromfile(path / 'refinemask_quick_nuclei.py')
+    flops = [
+        measure_cost(config, (64, 96), proposals=20,
+                     instances=n).stages['roi_head.mask_head'].flops
+        for n in (3, 5, 9)
+    ]
+    each = (flops[1] - flops[0]) // 2
+    assert flops[2] - flops[1] == 4 * each > 0
+    # Four 3x3 and four 1x1 layers on 16 x 24 cells.
+    fixed = 16 * 24 * (4 * 9 * 64 * 64 + 64 * (64 + 32 + 16) + 64)
+    assert flops[0] - 3 * each == fixed
+
+
 @pytest.mark.parametrize('wrong', [
     dict(img_shape=(0, 5)), dict(proposals=0), dict(instances=-1)
 ])

@@ -3,13 +3,16 @@
 From the feature pyramid of an 800 x 1344 px image (P2 of 200 x 336, 256
 channels) and boxes to logits of 112 x 112, pooling included. The baseline is
 the head of the published RefineMask; ratios are to it, from the same run.
+Sparse stages see round objects; untrained masks would be edges everywhere.
 """
 import argparse
 import json
-import time
+from functools import partial
 
 import torch
+from blob_masks import BlobPredictor
 from mmengine.structures import InstanceData
+from spatial_embedding_baselines import in_turns
 
 from mmseghead.apis.cost import FlopCounter, count_parameters
 from mmseghead.apis.fixed_instances import resized
@@ -24,10 +27,13 @@ EXTRACTOR = dict(
     roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
     out_channels=CHANNELS,
     featmap_strides=list(STRIDES))
+SIMPLE = dict(type='mmseghead.SimpleRefineMaskHead', agnostic_stages=(3, ))
 HEADS = {
     'RefineMask': dict(type='mmseghead.RefineMaskHead'),
-    'RefineMask, simple': dict(
-        type='mmseghead.SimpleRefineMaskHead', agnostic_stages=(3, )),
+    'RefineMask, sparse': dict(
+        type='mmseghead.RefineMaskHead', sparse_last_stage=True),
+    'RefineMask, simple': SIMPLE,
+    'RefineMask, simple, sparse': dict(SIMPLE, sparse_last_stage=True),
     'EffSeg': dict(type='mmseghead.EffSegMaskHead'),
     'EffSeg, all cells': dict(
         type='mmseghead.EffSegMaskHead', process='dense_sfm',
@@ -42,11 +48,13 @@ def as_function(name, device):
     if name.startswith('EffSeg'):
         return head, lambda x, rois: head.mask_logits(head(x, rois))[-1]
     extractor = MODELS.build(EXTRACTOR)
+    for stage in head.stages if head.sparse_last_stage else ():
+        stage.predictor = BlobPredictor(stage.predictor)
 
     def refine_mask(x, rois):
         labels = torch.arange(len(rois), device=rois.device) % 80
-        stages, _ = head(extractor(x, rois), x[0], rois, labels)
-        return head.fused_logits(stages)
+        maps = head.semantic_maps(x[0])
+        return head.predict_logits(extractor(x, rois), maps, rois, labels)
 
     return head, refine_mask
 
@@ -62,14 +70,6 @@ def inputs(num_rois, device):
     return x, torch.cat([boxes.new_zeros(num_rois, 1), boxes], 1)
 
 
-def milliseconds(function, *args):
-    start = time.perf_counter()
-    function(*args)
-    if args[1].is_cuda:
-        torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start)
-
-
 def giga_macs(function, x, rois):
     """Return multiply-adds in 1e9."""
     counter = FlopCounter()
@@ -83,7 +83,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rois', type=int, default=100)
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--heads', nargs='+', default=list(HEADS)[:3],
+    parser.add_argument('--heads', nargs='+', default=list(HEADS)[:-1],
                         choices=list(HEADS))
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument('--threads', type=int, help='threads of PyTorch')
@@ -96,18 +96,19 @@ def main():
     x, rois = inputs(args.rois, args.device)
     names = list(dict.fromkeys([BASELINE, *args.heads]))
     heads = {name: as_function(name, args.device) for name in names}
-    times = {name: [] for name in names}
-    for _ in range(args.repeats):  # in turns, so that all see the same load
-        for name, (_, function) in heads.items():
-            times[name].append(milliseconds(function, x, rois))
+    times, _ = in_turns(
+        args.repeats, **{
+            name: partial(function, x, rois)
+            for name, (_, function) in heads.items()
+        })
     print('| head | M parameters | GMAC | ms | times as fast |\n|---|-|-|-|-|')
     figures = {}
     for name in names:
         head, _ = heads[name]
         function = as_function(name, 'cpu')[1]
         figures[name] = (count_parameters(head) / 1e6,
-                         giga_macs(function, x, rois), min(times[name]),
-                         min(times[BASELINE]) / min(times[name]))
+                         giga_macs(function, x, rois), times[name],
+                         times[BASELINE] / times[name])
         cells = (f'{value:.2f}' for value in figures[name])
         print('|', ' | '.join([name, *cells]), '|', flush=True)
     if args.out:
