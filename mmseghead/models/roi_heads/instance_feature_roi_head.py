@@ -9,6 +9,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import torch
 from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.models.utils import empty_instances
 from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import InstanceList
@@ -158,6 +159,30 @@ class InstanceFeaturePointRendRoIHead(InstanceFeatureMixin, PointRendRoIHead):
         mask_score_weighting: Multiply scores by mask scores.
         kwargs: Of ``PointRendRoIHead``.
     """
+
+    def mask_loss(self, x: Tuple[Tensor],
+                  sampling_results: List[SamplingResult], bbox_feats: Tensor,
+                  batch_gt_instances: InstanceList) -> dict:
+        """Compute the coarse and the point loss.
+
+        Args:
+            x: FPN maps, fine to coarse.
+            sampling_results: Sampled RoIs of each image.
+            bbox_feats: RoI features of the box head.
+            batch_gt_instances: Ground truth of each image.
+
+        Returns:
+            ``loss_mask``, a dict of ``loss_mask`` and ``loss_point``; without
+            positives 0, connected to the fusion too.
+        """
+        results = super().mask_loss(x, sampling_results, bbox_feats,
+                                    batch_gt_instances)
+        if self.instance_fusion is not None and not any(
+                len(result.pos_priors) for result in sampling_results):
+            zero = sum(p.sum() * 0. for p in self.instance_fusion.parameters())
+            losses = results['loss_mask']
+            losses['loss_mask'] = losses['loss_mask'] + zero
+        return results
 
     def mask_logits(self, x: Tuple[Tensor], rois: Tensor,
                     results_list: InstanceList) -> List[Tensor]:

@@ -26,14 +26,11 @@ class RefineMaskRoIHead(InstanceFeatureMixin, StandardRoIHead):
     Source: RefineMask, arXiv:2104.08569.
 
     Args:
-        instance_fusion: Config of the layer that fuses the box head's last
-            shared feature with the pooled mask features (RefineMask++), or
-            None.
-        mask_score_weighting: Multiply scores by mask scores (RefineMask++).
         max_mask_rois: Boxes of an image to learn masks from; the others of
             the sampler's positives are left out, drawn at random. None: all,
             as in the source.
-        kwargs: Of ``StandardRoIHead``.
+        kwargs: Of `InstanceFeatureMixin`, for RefineMask++, and of
+            ``StandardRoIHead``.
     """
 
     def __init__(self, max_mask_rois: Optional[int] = None, **kwargs) -> None:
