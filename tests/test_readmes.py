@@ -1,4 +1,5 @@
 """READMEs and the index say the same, and links lead somewhere."""
+import json
 import re
 from pathlib import Path
 
@@ -51,3 +52,21 @@ def test_old_table_is_replaced():
     assert 'old' not in once and '34.7*' in once
     assert once.startswith('a\n') and once.endswith('\nb\n')
     assert render_tables(once, load_index(ROOT)) == once
+
+
+def test_tables_of_seeds():
+    index = load_index(ROOT)
+    text = ('a\n<!-- seeds mask-rcnn_quick_shapes -->\nold\n'
+            '<!-- /seeds -->\n')
+    table = render_tables(text, index)
+    assert 'old' not in table and '| mask AP | mask AP75 |' in table
+    rows = [line for line in table.splitlines() if line[:7] == '| mask-']
+    cells = rows[0].split(' | ')
+    assert len(rows) == 1 and cells[:2] == ['| mask-rcnn_quick_shapes', '0, 1']
+    for seed, value in zip(('', '.seed1'), cells[2].split(' / ')):
+        path = f'docs/run_records/mask-rcnn_quick_shapes{seed}.json'
+        record = json.loads((ROOT / path).read_text())
+        metrics = record.get('test', record)['metrics']
+        assert float(value) == round(100 * metrics['coco/segm_mAP'], 1)
+    with pytest.raises(ValueError, match='moon'):
+        render_tables('<!-- seeds moon -->\n<!-- /seeds -->', index)

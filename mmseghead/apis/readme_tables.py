@@ -6,11 +6,16 @@ from typing import List
 from mmseghead.utils import atomic_write
 from .compare import Filter, collect_rows, select_rows, to_markdown
 from .model_index import ModelIndex, load_index
+from .records import METRIC_NAMES, published_metrics, read_record
 
 _KEYS = ('dataset', 'method', 'source')
 _MARKED = re.compile(
     r'(?P<begin><!-- models (?P<query>[^>]*?) -->\n).*?(?P<end><!-- /models -->)',
     re.S)
+_SEEDS = re.compile(
+    r'(?P<begin><!-- seeds (?P<names>[^>]*?) -->\n).*?(?P<end><!-- /seeds -->)',
+    re.S)
+_RECORDS = Path('docs', 'run_records')
 
 
 def render_tables(text: str, index: ModelIndex) -> str:
@@ -21,6 +26,10 @@ def render_tables(text: str, index: ModelIndex) -> str:
     with the keys ``dataset`` (whole name), ``method`` and ``source`` (regular
     expressions).
 
+    A table of all trainings of some models, one number a seed, stands between
+    ``<!-- seeds NAME NAME -->`` and ``<!-- /seeds -->``. It is read from the
+    run records.
+
     Args:
         text: A README.
         index: Where the numbers come from.
@@ -29,7 +38,8 @@ def render_tables(text: str, index: ModelIndex) -> str:
         The text with its tables as the index has them now.
 
     Raises:
-        ValueError: if a query has another key or finds nothing.
+        ValueError: if a query has another key or finds nothing, or a model
+            has no run record.
     """
 
     def renew(match: re.Match) -> str:
@@ -37,7 +47,39 @@ def render_tables(text: str, index: ModelIndex) -> str:
             select_rows(collect_rows(index), _parse(match['query'])))
         return f'{match["begin"]}\n{table}\n{match["end"]}'
 
-    return _MARKED.sub(renew, text)
+    def renew_seeds(match: re.Match) -> str:
+        table = _seed_table(index.root, match['names'].split())
+        return f'{match["begin"]}\n{table}\n{match["end"]}'
+
+    return _SEEDS.sub(renew_seeds, _MARKED.sub(renew, text))
+
+
+def _seed_table(root: Path, names: List[str]) -> str:
+    """Return Markdown with the metrics of all seeds of some models."""
+    rows = []
+    for name in names:
+        records = sorted((root / _RECORDS).glob(f'{name}*.json'))
+        records = [
+            read_record(path, 'train') for path in records
+            if path.stem.split('.seed')[0] == name
+        ]
+        if not records:
+            raise ValueError(
+                f'a table of seeds names {name!r}, of which {_RECORDS} holds '
+                'no run record; publish one, or mend the name.')
+        rows.append((name, [record['seed'] for record in records],
+                     [published_metrics(record) for record in records]))
+    metrics = [
+        metric for metric in dict.fromkeys(METRIC_NAMES.values())
+        if any(metric in run for *_, runs in rows for run in runs)
+    ]
+    lines = [['model', 'seeds', *metrics], ['---'] * 2 + ['---:'] * len(metrics)]
+    for name, seeds, runs in rows:
+        lines.append([name, ', '.join(map(str, seeds))] + [
+            ' / '.join(str(run.get(metric, '-')) for run in runs)
+            for metric in metrics
+        ])
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
 
 
 def _parse(query: str) -> Filter:
