@@ -22,8 +22,8 @@ strong_init = [
 model = dict(
     roi_head=dict(
         type='EffSegRoIHead',
-        # Half of the boxes, and a third of their cells: all 32 boxes with 2000
-        # cells took half as long again and gave the same (nuclei: 45.4).
+        # Half of the boxes, and a third of their cells: all 32 boxes take half
+        # as long again, for no better masks.
         max_mask_rois=16,
         mask_roi_extractor=dict(roi_layer=dict(sampling_ratio=0)),
         mask_head=dict(
@@ -32,8 +32,7 @@ model = dict(
             in_channels=neck_channels,
             feat_channels=neck_channels,
             # In a test as in training: cells that training never divides, far
-            # from all edges, come out wrong when a test divides them (nuclei:
-            # mask AP 39.6 with 5000 cells).
+            # from all edges, come out wrong when a test divides them.
             num_refine=1000,
             logits_std=0.01,
             init_cfg=strong_init)))
