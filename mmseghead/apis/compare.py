@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
@@ -71,7 +72,14 @@ def backbone_of(index: ModelIndex, entry: ModelEntry) -> str:
     It is read from the config, whose name may not tell; ``'?'`` if the
     config has none.
     """
-    config = Config.fromfile(index.root / entry.config)
+    path = index.root / entry.config
+    return _backbone_of(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=None)  # every README asks for every config
+def _backbone_of(path: Path, changed_ns: int) -> str:
+    """Read it from a config as it was at a time."""
+    config = Config.fromfile(path)
     backbone = (config.get('model') or {}).get('backbone') or {}
     kind = str(backbone.get('type', '?')).split('.')[-1]
     if kind in _DEPTHS and 'depth' in backbone:

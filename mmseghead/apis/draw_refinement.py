@@ -11,8 +11,7 @@ from mmengine.structures import InstanceData
 
 from mmseghead.utils.files import atomic_write
 from mmseghead.visualization.instances import draw_instances, join_panels
-from mmseghead.visualization.refinement import (draw_refinement,
-                                                stack_pictures)
+from mmseghead.visualization.refinement import draw_refinement, stack_pictures
 from .stages import replaced
 
 

@@ -1,7 +1,7 @@
 """Time FCOSIS's shortcuts against the plain way, and FCOSIS, MaskFCOS."""
 import argparse
 import json
-import time
+import timeit
 
 import torch
 from memory import peak_mib
@@ -44,12 +44,7 @@ def cues_of(boxes):
 
 def seconds(function, repeats=1):
     """Return the shortest of a few runs."""
-    best = float('inf')
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best
+    return min(timeit.repeat(function, number=1, repeat=repeats))
 
 
 @torch.no_grad()

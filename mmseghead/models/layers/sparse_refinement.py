@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmseghead.functional.pyramid_sampling import (PyramidTable,
-                                                   sample_pyramid)
+from mmseghead.functional.pyramid_sampling import PyramidTable, sample_pyramid
 from mmseghead.functional.sparse_grid import (SparseGrid, cell_centers,
                                               upsample_grid, with_features)
 from mmseghead.registry import MODELS
