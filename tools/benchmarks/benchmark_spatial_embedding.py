@@ -1,15 +1,16 @@
 """Time Spatial Embeddings' loss, clustering and inference.
 
 Loss and clustering run in turns with plain loops, written after the published
-rules, on the same made-up scene; their results are compared.
+rules, on the same made-up scene; their results are compared. A CPU's times
+are computed time of one thread.
 """
 import argparse
 import json
 
 import torch
 from mmengine.config import Config
-from spatial_embedding_baselines import (in_turns, plain_clustering,
-                                         plain_lovasz)
+from spatial_embedding_baselines import (in_turns, pick_clock,
+                                         plain_clustering, plain_lovasz)
 
 from mmseghead.apis.cost import build_model
 from mmseghead.functional.embedding_clustering import EmbeddingClustering
@@ -43,6 +44,7 @@ def loss_times(size, instances, repeats, device):
 
     best, results = in_turns(
         repeats,
+        pick_clock(device),
         plain=lambda: run(lambda: plain_lovasz(points, centers, weights, ids)),
         ours=lambda: run(lambda: gaussian_lovasz_hinge(
             points[None], centers, weights, masks, factors)[0]))
@@ -58,6 +60,7 @@ def clustering_times(size, instances, repeats, device):
     clustering = EmbeddingClustering()
     best, results = in_turns(
         repeats,
+        pick_clock(device),
         plain=lambda: plain_clustering(*maps),
         ours=lambda: clustering(*maps[:2], maps[2][None]).masks(*size))
     plain, ours = results.values()
@@ -82,6 +85,7 @@ def inference_times(size, instances, repeats, device):
     cluster = model.mask_head.clustering
     best, results = in_turns(
         repeats,
+        pick_clock(device),
         network=lambda: model.mask_head(model.extract_feat(image)),
         clustering=lambda: cluster(*maps, seeds).masks(*size))
     best['instances found'] = len(results['clustering'])
@@ -96,6 +100,7 @@ def main():
     parser.add_argument('--skip-network', action='store_true')
     parser.add_argument('--out', help='JSON file to write the figures to')
     args = parser.parse_args()
+    torch.set_num_threads(1)
     register_all_modules(init_default_scope=False)
     rest = args.repeats, torch.device(args.device)
     rows = {

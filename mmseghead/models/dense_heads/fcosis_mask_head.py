@@ -245,8 +245,10 @@ class FCOSISMaskHead(BaseMaskHead):
         number = x[0].new_tensor(float(sum(len(item) for item in truth)))
         average = reduce_mean(number).clamp(min=1).item()
         if number == 0:
-            unused = sum(p.sum() for p in self.parameters())
-            return dict(loss_mask=unused * 0, **self._log())
+            # Each times 0 on its own: the gradients of scalars that are summed
+            # first are one tensor, which DDP would overwrite for all of them.
+            unused = sum(p.sum() * 0 for p in self.parameters())
+            return dict(loss_mask=unused, **self._log())
         logits = torch.cat([
             self.map_logits(x, plan, i, i + self.max_maps_per_pass)
             for i in range(0, len(plan.images), self.max_maps_per_pass)
