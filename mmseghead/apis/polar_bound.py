@@ -20,7 +20,7 @@ from mmseghead.utils.files import atomic_write
 from mmseghead.visualization.polar import draw_rays
 
 CENTERS = ('mass centre', 'box centre')
-_LONG_SIDE_PX = 640  # smaller pictures are enlarged up to this
+_LONG_SIDE_PX = 1280  # smaller pictures are enlarged up to this
 
 
 @dataclass(frozen=True)

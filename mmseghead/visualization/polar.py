@@ -93,7 +93,7 @@ def _draw_lines(axes: Axes, num_rays: Sequence[int], name: str,
         axes.plot(num_rays, values, 'o-', markersize=4, linewidth=1.5,
                   color=COLORS[i % len(COLORS)], label=label)
     axes.set_xlabel('rays', color=INK)
-    axes.set_ylabel('mean IoU with the ground truth', color=INK)
+    axes.set_ylabel('mean IoU with ground truth', color=INK)
     axes.set_title(name, loc='left', fontsize=9, color=MUTED)
     axes.set_xticks(num_rays)
     axes.grid(True, color=GRID, linewidth=0.8)

@@ -51,7 +51,8 @@ def main() -> None:
         with atomic_write(args.out) as file:
             json.dump(dataclasses.asdict(bound), file, indent=1)
     if args.plot:
-        title = f'Rays of {Path(args.ann_file).name}: upper bound'
+        data = '/'.join(Path(args.ann_file).resolve().parts[-2:])
+        title = f'What rays can express of {data}'
         figure = plot_bounds(rays, by_center, by_class, title)
         with atomic_write(args.plot, 'wb') as file:
             figure.savefig(file, dpi=150,

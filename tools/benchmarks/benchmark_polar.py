@@ -1,7 +1,4 @@
-"""Time PolarMask's targets: tensor operations against the plain loops.
-
-On one thread, in computed time, so that other programs do not count.
-"""
+"""Time PolarMask's targets against plain loops, in one thread's CPU time."""
 import argparse
 import json
 import math

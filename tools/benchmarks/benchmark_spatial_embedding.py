@@ -1,8 +1,7 @@
-"""Time Spatial Embeddings' loss, clustering and inference.
+"""Time Spatial Embeddings' loss, clustering and inference, on one thread.
 
 Loss and clustering run in turns with plain loops, written after the published
-rules, on the same made-up scene; their results are compared. A CPU's times
-are computed time of one thread.
+rules, on one made-up scene. A CPU's times are computed time.
 """
 import argparse
 import json
@@ -43,8 +42,7 @@ def loss_times(size, instances, repeats, device):
         return value.detach(), grad
 
     best, results = in_turns(
-        repeats,
-        pick_clock(device),
+        repeats, pick_clock(device),
         plain=lambda: run(lambda: plain_lovasz(points, centers, weights, ids)),
         ours=lambda: run(lambda: gaussian_lovasz_hinge(
             points[None], centers, weights, masks, factors)[0]))
@@ -59,8 +57,7 @@ def clustering_times(size, instances, repeats, device):
     maps = [part.to(device) for part in scene[1:]]
     clustering = EmbeddingClustering()
     best, results = in_turns(
-        repeats,
-        pick_clock(device),
+        repeats, pick_clock(device),
         plain=lambda: plain_clustering(*maps),
         ours=lambda: clustering(*maps[:2], maps[2][None]).masks(*size))
     plain, ours = results.values()
@@ -84,8 +81,7 @@ def inference_times(size, instances, repeats, device):
         seeds[k % len(seeds)][own] = scene.seeds[own].to(device)
     cluster = model.mask_head.clustering
     best, results = in_turns(
-        repeats,
-        pick_clock(device),
+        repeats, pick_clock(device),
         network=lambda: model.mask_head(model.extract_feat(image)),
         clustering=lambda: cluster(*maps, seeds).masks(*size))
     best['instances found'] = len(results['clustering'])
