@@ -10,6 +10,7 @@ from mmseghead.functional.embedding_clustering import (EmbeddingClustering,
 from mmseghead.functional.instance_map import paint_instances
 from mmseghead.functional.spatial_embedding import coordinate_map
 from mmseghead.testing import shared_data
+from mmseghead.testing.embedding_scene import embedding_scene
 
 EMBEDDING_X = (.100, .101, .102, .106, .107, .108, .104, .300, .301, .302,
                .500, .501, .700)
@@ -305,3 +306,14 @@ def test_real_masks_are_found_again(name, ann_file):
                 total += 1
                 found += tuple(own.tolist()) in got
     assert found == total > 100
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_gpu_equals_cpu():
+    scene = embedding_scene(93, 161, 7)
+    maps = scene.embeddings, scene.raw_bandwidths, scene.seeds[None]
+    rules = EmbeddingClustering(min_pixels=3)
+    one, other = rules(*maps), rules(*[part.cuda() for part in maps])
+    assert len(one.pixels) == 7
+    assert torch.equal(one.masks(93, 161), other.masks(93, 161).cpu())
+    assert torch.equal(one.scores, other.scores.cpu())

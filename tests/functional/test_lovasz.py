@@ -252,3 +252,19 @@ def test_one_pixel():
                                      torch.ones(1))
     phi = torch.exp(torch.tensor(-100 * .05**2))
     assert total.item() == pytest.approx(2 - 2 * phi.item(), abs=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_gpu_equals_cpu():
+    results = []
+    for device in ('cpu', 'cuda'):
+        tensors = [part.detach().to(device).requires_grad_()
+                   for part in gaussian_case(8)[:3]]
+        masks = GaussianMasks(*[None if part is None else part.to(device)
+                                for part in gaussian_case(8)[3]])
+        factors = torch.arange(1., 1 + len(tensors[1]), device=device)
+        total, hinges = gaussian_lovasz_hinge(*tensors, masks, factors, 130)
+        total.backward()
+        results.append([total, hinges, *[t.grad for t in tensors]])
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other.cpu(), atol=1e-5, rtol=1e-4)

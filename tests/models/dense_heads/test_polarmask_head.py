@@ -134,6 +134,26 @@ def test_targets_equal_slow_loops(legacy):
     assert torch.allclose(given.centerness, ratio.sqrt())
 
 
+def test_worked_targets():
+    """A square of 40 pixels: 9 positives, all on the finest level."""
+    head = build(strides=LOOPS.STRIDES, regress_ranges=LOOPS.RANGES,
+                 legacy_v1=True)
+    mask = np.zeros((1, 128, 128), np.uint8)
+    mask[0, 40:80, 30:70] = 1
+    gt = InstanceData(
+        bboxes=torch.tensor([[30., 40, 70, 80]]), labels=torch.tensor([3]),
+        masks=BitmapMasks(mask, 128, 128))
+    sizes = [(128 // s, 128 // s) for s in LOOPS.STRIDES]
+    grid = polar.PolarGrid(sizes, LOOPS.STRIDES, LOOPS.RANGES)
+    given = head.get_targets(grid, [gt], [meta(img_shape=(128, 128))])
+    assert given.positives.tolist() == [
+        101, 102, 103, 117, 118, 119, 133, 134, 135]
+    assert (given.labels[given.positives] == 3).all()
+    assert given.distances[4].tolist() == [22, 20, 17, 19]
+    assert given.rays[4, [0, 9, 18, 27]].tolist() == [19, 17, 20, 22]
+    assert given.centerness[4].item() == pytest.approx(.764734, abs=1e-6)
+
+
 def test_contours_of_the_pipeline_and_of_the_head_are_one():
     head = build()
     traced = instances(4, 6)

@@ -1,4 +1,8 @@
 """The clustering loss: published numbers, a slow loop, and edge cases."""
+import json
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import hypothesis.strategies as st
@@ -278,3 +282,17 @@ def test_losses_are_registered():
     init_default_scope('mmseghead')
     for name in ('LovaszHingeLoss', 'SpatialEmbeddingLoss'):
         assert type(MODELS.build(dict(type=name))).__name__ == name
+
+
+@pytest.mark.slow
+def test_memory_at_two_megapixels_with_a_hundred_instances(tmp_path):
+    """Loss with gradients, and clustering: below 4 GiB each on a CPU."""
+    tool = (Path(__file__).resolve().parents[3] /
+            'tools/benchmarks/benchmark_spatial_embedding_memory.py')
+    out = tmp_path / 'peaks.json'
+    subprocess.run([sys.executable, str(tool), '--skip-wide', '--out',
+                    str(out)], check=True, timeout=900)
+    peaks = json.loads(out.read_text())
+    assert set(peaks) == {'imports', 'loss', 'clustering'}
+    assert peaks['imports'] < peaks['clustering'] < 4
+    assert peaks['imports'] < peaks['loss'] < 4
