@@ -89,11 +89,11 @@ def test_pictures(ann_file, tmp_path):
         str(ann_file), str(tmp_path), str(tmp_path / 'out'), num=2)
     assert [path.name for path in written] == ['1.png', '3.png']
     drawn, empty = (cv2.imread(str(path)) for path in written)
-    assert drawn.shape == (512, 512, 3) and (empty == 90).all()
+    assert drawn.shape == (1280, 1280, 3) and (empty == 90).all()
     # The disk's first ray points down, the tenth to the right.
     changed = (drawn != 90).any(2)
-    assert changed[376, 256] and changed[256, 376]
-    assert not changed[:50].any() and not changed[:, 470:].any()
+    assert changed[940, 636:646].any() and changed[636:646, 940].any()
+    assert not changed[:125].any() and not changed[:, 1175:].any()
 
 
 def test_bad_input(ann_file, tmp_path):
