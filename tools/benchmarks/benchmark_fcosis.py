@@ -4,7 +4,7 @@ import json
 import timeit
 
 import torch
-from memory import peak_mib
+from measures import peak_mib
 from mmengine.config import Config
 
 from mmseghead.apis.cost import build_model

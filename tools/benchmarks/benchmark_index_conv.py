@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from memory import peak_mib
+from measures import peak_mib
 
 from mmseghead.functional import sparse_grid as sps
 from mmseghead.models.layers import DenseSFM, SparseSFM

@@ -11,8 +11,8 @@ from functools import partial
 
 import torch
 from blob_masks import BlobPredictor
+from measures import in_turns
 from mmengine.structures import InstanceData
-from spatial_embedding_baselines import in_turns
 
 from mmseghead.apis.cost import FlopCounter, count_parameters
 from mmseghead.apis.fixed_instances import resized
@@ -97,7 +97,7 @@ def main():
     names = list(dict.fromkeys([BASELINE, *args.heads]))
     heads = {name: as_function(name, args.device) for name in names}
     times, _ = in_turns(
-        args.repeats, **{
+        args.repeats, torch.device(args.device), **{
             name: partial(function, x, rois)
             for name, (_, function) in heads.items()
         })

@@ -7,9 +7,9 @@ import argparse
 import json
 
 import torch
+from measures import in_turns
 from mmengine.config import Config
-from spatial_embedding_baselines import (in_turns, pick_clock,
-                                         plain_clustering, plain_lovasz)
+from spatial_embedding_baselines import plain_clustering, plain_lovasz
 
 from mmseghead.apis.cost import build_model
 from mmseghead.functional.embedding_clustering import EmbeddingClustering
@@ -42,7 +42,7 @@ def loss_times(size, instances, repeats, device):
         return value.detach(), grad
 
     best, results = in_turns(
-        repeats, pick_clock(device),
+        repeats, device,
         plain=lambda: run(lambda: plain_lovasz(points, centers, weights, ids)),
         ours=lambda: run(lambda: gaussian_lovasz_hinge(
             points[None], centers, weights, masks, factors)[0]))
@@ -57,7 +57,7 @@ def clustering_times(size, instances, repeats, device):
     maps = [part.to(device) for part in scene[1:]]
     clustering = EmbeddingClustering()
     best, results = in_turns(
-        repeats, pick_clock(device),
+        repeats, device,
         plain=lambda: plain_clustering(*maps),
         ours=lambda: clustering(*maps[:2], maps[2][None]).masks(*size))
     plain, ours = results.values()
@@ -81,7 +81,7 @@ def inference_times(size, instances, repeats, device):
         seeds[k % len(seeds)][own] = scene.seeds[own].to(device)
     cluster = model.mask_head.clustering
     best, results = in_turns(
-        repeats, pick_clock(device),
+        repeats, device,
         network=lambda: model.mask_head(model.extract_feat(image)),
         clustering=lambda: cluster(*maps, seeds).masks(*size))
     best['instances found'] = len(results['clustering'])

@@ -1,12 +1,5 @@
 """Plain loops after the published rules, for benchmark_spatial_embedding."""
-import time
-
 import torch
-
-
-def pick_clock(device):
-    """Return computed time on a CPU, where other programs may run."""
-    return time.process_time if device.type == 'cpu' else time.perf_counter
 
 
 def plain_lovasz(embeddings, centers, weights, ids):
@@ -49,17 +42,3 @@ def plain_clustering(embeddings, raw, seeds, min_pixels=128):
                 found[-1][members] = inside
         is_open[inside] = 0
     return torch.stack(found)
-
-
-def in_turns(repeats, clock, **functions):
-    """Return the shortest time of each in ms, and the last results."""
-    best, results = dict.fromkeys(functions, float('inf')), {}
-    for _ in range(repeats):
-        for name, function in functions.items():
-            start = clock()
-            results[name] = function()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            spent = 1e3 * (clock() - start)
-            best[name] = min(best[name], spent)
-    return best, results

@@ -7,7 +7,7 @@ neck_channels = _base_.neck_channels
 model = dict(
     roi_head=dict(
         type='RefineMaskRoIHead',
-        # As for EffSeg: all 32 positives of an image take twice as long.
+        # As for EffSeg: all 32 positives take half as long again.
         max_mask_rois=16,
         bbox_head=dict(
             loss_cls=dict(loss_weight=2.0), loss_bbox=dict(loss_weight=2.0)),
@@ -19,6 +19,6 @@ model = dict(
             in_channels=neck_channels,
             feat_channels=neck_channels,
             semantic_channels=neck_channels,
-            # Kaiming's logits of 6 classes are huge (a loss of 20): in 360
-            # steps Adam does not forget their gradients.
+            # Kaiming's logits of few classes are huge: in 360 steps Adam does
+            # not forget their gradients.
             logits_std=0.01)))
