@@ -5,6 +5,7 @@ custom_imports = dict(imports=['mmseghead'], allow_failed_imports=False)
 
 checked_hooks = [
     dict(type='mmseghead.ClassCheckHook'),
+    dict(type='mmseghead.PreflightHook'),
     dict(type='mmseghead.RunRecordHook'),
 ]
 checked_loader = dict(dataset=dict(type='mmseghead.InstanceDataset'))

@@ -12,6 +12,7 @@ default_hooks = dict(
 
 custom_hooks = [
     dict(type='ClassCheckHook'),
+    dict(type='PreflightHook'),
     dict(type='StepSeedHook'),
     dict(type='RunRecordHook'),
 ]

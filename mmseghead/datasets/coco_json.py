@@ -32,7 +32,7 @@ def read_coco(path: PathLike) -> Dict[str, Any]:
             first five and counts the others.
     """
     data = read_json(path)
-    _stop_at_errors(path, iter_problems(data))
+    stop_at_errors(path, iter_problems(data))
     return data
 
 
@@ -53,7 +53,7 @@ def read_coco_results(path: PathLike, data: Dict[str,
         ValueError: if it is no JSON, or has errors.
     """
     results = read_json(path)
-    _stop_at_errors(path, iter_result_problems(results, data))
+    stop_at_errors(path, iter_result_problems(results, data))
     return results
 
 
@@ -105,7 +105,16 @@ def mask_to_annotation(mask: np.ndarray) -> Dict[str, Any]:
         bbox=[int(n) for n in mask_api.toBbox(rle)])
 
 
-def _stop_at_errors(path: PathLike, problems: Iterator[Problem]) -> None:
+def stop_at_errors(path: PathLike, problems: Iterator[Problem]) -> None:
+    """Raise if there are errors among the problems of a file.
+
+    Args:
+        path: The file, for the message.
+        problems: What was found; warnings pass.
+
+    Raises:
+        ValueError: with the first five errors and the number of others.
+    """
     errors = (p.message for p in problems if p.severity == 'error')
     shown = list(islice(errors, _SHOWN))
     if not shown:

@@ -1,15 +1,22 @@
 """Instance segmentation data sets in COCO JSON, checked before use."""
 import os
 from functools import partial
-from typing import List
+from typing import List, Optional
 
 from mmdet.datasets import CityscapesDataset, CocoDataset, LVISV1Dataset
 from mmdet.datasets.api_wrappers import COCO
 
 from mmseghead.registry import DATASETS
 from mmseghead.utils.class_check import check_class_list, check_classes
+from .coco_checks import iter_problems
+from .coco_json import read_json, stop_at_errors
+from .data_checks import Dropped, count_dropped
 from .seeded_sampler import SeededDrawMixin
 from .shapes_drawing import SHAPE_CLASSES
+
+# Files with more annotations are only looked through by check_config.py, as
+# it would take more than some seconds.
+_MOST_CHECKED = 100_000
 
 
 @DATASETS.register_module()
@@ -17,16 +24,22 @@ class InstanceDataset(SeededDrawMixin, CocoDataset):
     """mmdet's ``CocoDataset`` that stops on a mistake instead of guessing.
 
     Before the first sample it raises when the annotation file or the images
-    are missing, when ``metainfo.classes`` and the file's categories differ
-    in names, count or order, and when no image is left after filtering.
-    Arguments are those of ``mmdet.CocoDataset``; ``metainfo`` given in the
-    config wins over ``METAINFO``.
+    are missing, when the file is broken, when ``metainfo.classes`` and the
+    file's categories differ in names, count or order, and when no image is
+    left after filtering. Arguments are those of ``mmdet.CocoDataset``;
+    ``metainfo`` given in the config wins over ``METAINFO``.
+
+    Attributes:
+        dropped: What loading and filtering left out; None before loading.
 
     Raises:
         FileNotFoundError: if the annotation file or the images are missing.
         TypeError: if ``metainfo.classes`` is no tuple of names.
-        ValueError: if the classes differ or no image is left.
+        ValueError: if the file is no COCO JSON or has errors, the classes
+            differ, or no image is left.
     """
+
+    dropped: Optional[Dropped] = None
 
     # How to get the data; shown when it is missing.
     SOURCE = 'docs/data.md says where to get each data set and how to lay it '\
@@ -41,13 +54,13 @@ class InstanceDataset(SeededDrawMixin, CocoDataset):
         check_class_list(self.metainfo.get('classes', ()), owner)
         # mmdet reads the file through this attribute; checking in passing
         # saves a second read, which takes seconds for COCO.
-        self.COCOAPI = partial(
-            _checked_coco, self.metainfo['classes'], owner, self.ann_file)
+        self.COCOAPI = partial(self._checked_coco, owner)
         try:
             data_list = super().load_data_list()
         finally:
-            # A partial of a function pickles, but a worker needs it not.
             del self.COCOAPI
+        self.dropped = count_dropped(data_list, self.filter_cfg,
+                                     self.test_mode, self._listed)
         if data_list:
             self._check_files("an image of `ann_file`'s list; data_prefix.img",
                               data_list[0]['img_path'], os.path.isfile)
@@ -59,9 +72,6 @@ class InstanceDataset(SeededDrawMixin, CocoDataset):
         if kept:
             return kept
         total = len(self.data_list)
-        if not total:
-            raise ValueError(f'{self.ann_file} lists no images; '
-                             f'{type(self).__name__} needs at least one.')
         annotated = sum(bool(info['instances']) for info in self.data_list)
         largest = max(
             min(info['height'], info['width']) for info in self.data_list)
@@ -72,6 +82,21 @@ class InstanceDataset(SeededDrawMixin, CocoDataset):
             f'longest shorter side is {largest} px. Relax `filter_empty_gt` '
             'or `min_size`, or check the annotations.')
 
+    def _checked_coco(self, owner: str, local_path: str) -> COCO:
+        """Read a file into pycocotools' class, unless it has errors."""
+        data = read_json(local_path)
+        listed = data.get('annotations') if isinstance(data, dict) else None
+        if not isinstance(listed, list) or len(listed) <= _MOST_CHECKED:
+            stop_at_errors(self.ann_file, iter_problems(data))
+        check_classes(self.metainfo['classes'], data['categories'], owner,
+                      self.ann_file)
+        self._listed = len(listed)
+        coco = COCO()
+        coco.dataset = data
+        coco.createIndex()
+        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
+        return coco
+
     def _check_files(self, key: str, path: str, exists) -> None:
         # Remote storage ('s3://...') answers for itself when it is read.
         if '://' in path or exists(path):
@@ -79,12 +104,6 @@ class InstanceDataset(SeededDrawMixin, CocoDataset):
         raise FileNotFoundError(
             f'{type(self).__name__} finds no {path} (config key `{key}`, '
             f'`data_root` is {self.data_root!r}). {self.SOURCE}.')
-
-
-def _checked_coco(classes, owner: str, ann_file: str, local_path: str) -> COCO:
-    coco = COCO(local_path)
-    check_classes(classes, coco.dataset['categories'], owner, ann_file)
-    return coco
 
 
 @DATASETS.register_module()

@@ -3,7 +3,7 @@ import difflib
 from typing import Any, Dict, Iterable
 
 # Keys of mmengine's Runner and of our tools that a config may lack.
-_TOP_LEVEL = ('model', 'work_dir', 'train_dataloader', 'val_dataloader',
+RUNNER_KEYS = ('model', 'work_dir', 'train_dataloader', 'val_dataloader',
               'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
               'auto_scale_lr', 'optim_wrapper', 'param_scheduler',
               'val_evaluator', 'test_evaluator', 'default_hooks',
@@ -53,7 +53,7 @@ def check_option_keys(cfg: Any, options: Dict[str, Any]) -> None:
 
 def _check_new(dotted: str, path: list, part: str,
                node: Iterable[str]) -> None:
-    known = list(node) + ([] if path else list(_TOP_LEVEL))
+    known = list(node) + ([] if path else list(RUNNER_KEYS))
     near = difflib.get_close_matches(part, known, n=3, cutoff=_ALIKE)
     if part in known or (path and not near):
         return

@@ -85,7 +85,7 @@ def test_swapped_order_is_shown(tmp_path):
 ])
 def test_other_differences_are_shown(tmp_path, categories, hint):
     with pytest.raises(ValueError, match='must equal the categories') as e:
-        _load(_write(tmp_path, categories))
+        _load(_write(tmp_path, categories, annotated=()))
     assert hint in str(e.value)
 
 
@@ -131,7 +131,7 @@ def test_empty_filter_is_named(tmp_path, filter_cfg, fact):
 
 
 def test_file_without_images(tmp_path):
-    with pytest.raises(ValueError, match='lists no images'):
+    with pytest.raises(ValueError, match='`images` must not be empty'):
         _load(_write(tmp_path, images=(), annotated=()))
 
 
@@ -338,3 +338,43 @@ def test_base_configs_name_scopes(name):
         'LVISInstanceDataset', 'CityscapesInstanceDataset', 'ShapesDataset',
         'NucleiDataset'
     }
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    _write(tmp_path, images=((40, 56), (64, 48), (31, 90)), annotated=(1, 3))
+    dataset = _load(
+        tmp_path, filter_cfg=dict(filter_empty_gt=True, min_size=32))
+    assert dataset.dropped == (3, 2, 1, 1, 0)
+    assert dataset.dropped.kept == 1 == len(dataset)
+    dataset = _load(
+        tmp_path, test_mode=True,
+        filter_cfg=dict(filter_empty_gt=True, min_size=32))
+    assert dataset.dropped == (3, 2, 0, 0, 0)
+
+
+def test_ignored_boxes_are_counted(tmp_path):
+    dataset = _load(_write(tmp_path, annotated=(1, 2), ignore=1))
+    assert dataset.dropped == (2, 2, 0, 0, 2)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(bbox=[4.0, 5.0, float('nan'), 3.0]), 'annotation 1: `bbox`'),
+    (dict(category_id=31), 'annotation 1: `category_id`'),
+    (dict(image_id=7), 'annotation 1: `image_id`'),
+    (dict(segmentation=dict(size=[9, 8], counts=[72])), 'annotation 1'),
+])
+def test_broken_annotation_stops(tmp_path, change, message):
+    path = _write(tmp_path) / 'ann.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='ann.json has 1 error') as caught:
+        _load(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_truncated_json_stops(tmp_path):
+    path = _write(tmp_path) / 'ann.json'
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(ValueError, match='ann.json is no valid JSON: line 1'):
+        _load(tmp_path)

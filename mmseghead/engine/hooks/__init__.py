@@ -1,6 +1,9 @@
 """Hooks."""
 from .class_check_hook import ClassCheckHook
+from .preflight_hook import PreflightHook
 from .run_record_hook import RunRecordHook
 from .step_seed_hook import StepSeedHook
 
-__all__ = ['ClassCheckHook', 'RunRecordHook', 'StepSeedHook']
+__all__ = [
+    'ClassCheckHook', 'PreflightHook', 'RunRecordHook', 'StepSeedHook'
+]
