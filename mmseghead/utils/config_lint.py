@@ -10,8 +10,7 @@ from typing import (Any, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple,
                     Optional, Tuple)
 
 from .option_keys import RUNNER_KEYS
-from .signatures import (accepted_arguments, find_registered,
-                         registered_names)
+from .signatures import accepted_arguments, find_registered, registered_names
 
 # How alike an unknown key must be to a known one to count as its typo; at the
 # top of a config, where free variables live, it must be more so.

@@ -4,15 +4,15 @@ from typing import Any, Dict, Iterable
 
 # Keys of mmengine's Runner and of our tools that a config may lack.
 RUNNER_KEYS = ('model', 'work_dir', 'train_dataloader', 'val_dataloader',
-              'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
-              'auto_scale_lr', 'optim_wrapper', 'param_scheduler',
-              'val_evaluator', 'test_evaluator', 'default_hooks',
-              'custom_hooks', 'data_preprocessor', 'load_from', 'resume',
-              'launcher', 'env_cfg', 'log_processor', 'log_level',
-              'visualizer', 'default_scope', 'randomness', 'experiment_name',
-              'model_wrapper_cfg', 'runner_type', 'custom_imports', 'classes',
-              'find_unused_parameters', 'sync_bn', 'compile', 'strategy',
-              'efficient_conv_bn_eval')
+               'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
+               'auto_scale_lr', 'optim_wrapper', 'param_scheduler',
+               'val_evaluator', 'test_evaluator', 'default_hooks',
+               'custom_hooks', 'data_preprocessor', 'load_from', 'resume',
+               'launcher', 'env_cfg', 'log_processor', 'log_level',
+               'visualizer', 'default_scope', 'randomness', 'experiment_name',
+               'model_wrapper_cfg', 'runner_type', 'custom_imports', 'classes',
+               'find_unused_parameters', 'sync_bn', 'compile', 'strategy',
+               'efficient_conv_bn_eval')
 # How alike an unknown key must be to an existing one to count as its typo.
 _ALIKE = 0.8
 

@@ -16,7 +16,7 @@ from mmseghead.engine.hooks import PreflightHook
 from mmseghead.engine.memory_estimate import estimate_memory
 from mmseghead.engine.preflight import batch_findings
 from mmseghead.testing import fake_batch, without_pretrained
-from mmseghead.utils.findings import (Finding, describe_findings, has_errors)
+from mmseghead.utils.findings import Finding, describe_findings, has_errors
 
 QUICK = 'configs/mask_rcnn/mask-rcnn_quick_shapes.py'
 

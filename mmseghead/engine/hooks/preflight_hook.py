@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from mmseghead.registry import HOOKS
-from mmseghead.utils.findings import (Finding, describe_findings, has_errors)
+from mmseghead.utils.findings import Finding, describe_findings, has_errors
 from ..preflight import (batch_findings, data_findings, key_findings,
                          memory_findings)
 
