@@ -17,7 +17,7 @@ from mmseghead.utils.findings import Finding
 from .cost import build_model
 
 _MODES = ('train', 'val', 'test')
-_SHOWN = 5
+_SHOWN = 3
 # What a config's mistakes raise while parts are built.
 _MISTAKES = (ValueError, TypeError, KeyError, AttributeError, OSError,
              AssertionError, ImportError, RuntimeError)
