@@ -70,3 +70,25 @@ def test_tables_of_seeds():
         assert float(value) == round(100 * metrics['coco/segm_mAP'], 1)
     with pytest.raises(ValueError, match='moon'):
         render_tables('<!-- seeds moon -->\n<!-- /seeds -->', index)
+
+
+def test_tables_of_classes():
+    index = load_index(ROOT)
+    names = 'mask-rcnn_quick_shapes polarmask_quick_shapes'
+    text = f'a\n<!-- classes {names} -->\nold\n<!-- /classes -->\n'
+    table = render_tables(text, index)
+    assert 'old' not in table
+    assert '| model | disk | box | star | gear | ring | crescent |' in table
+    for name in names.split():
+        record = json.loads(
+            (ROOT / f'docs/run_records/{name}.json').read_text())
+        metrics = record.get('test', record)['metrics']
+        row = next(line for line in table.splitlines() if name in line
+                   and line.startswith('| '))
+        cells = row.strip('| ').split(' | ')
+        assert float(cells[5]) == round(
+            100 * metrics['coco/segm_ring_precision'], 1)
+    with pytest.raises(ValueError, match='AP by class'):
+        render_tables(
+            '<!-- classes mask-rcnn_quick_nuclei -->\n<!-- /classes -->',
+            index)

@@ -15,6 +15,10 @@ _MARKED = re.compile(
 _SEEDS = re.compile(
     r'(?P<begin><!-- seeds (?P<names>[^>]*?) -->\n).*?(?P<end><!-- /seeds -->)',
     re.S)
+_CLASSES = re.compile(
+    r'(?P<begin><!-- classes (?P<names>[^>]*?) -->\n).*?(?P<end><!-- /classes -->)',
+    re.S)
+_CLASS_METRIC = re.compile(r'coco/segm_(.+)_precision')
 _RECORDS = Path('docs', 'run_records')
 
 
@@ -28,7 +32,9 @@ def render_tables(text: str, index: ModelIndex) -> str:
 
     A table of all trainings of some models, one number a seed, stands between
     ``<!-- seeds NAME NAME -->`` and ``<!-- /seeds -->``. It is read from the
-    run records.
+    run records. Between ``<!-- classes NAME NAME -->`` and
+    ``<!-- /classes -->`` stands the mask AP of each class, of tests with
+    ``classwise=True``.
 
     Args:
         text: A README.
@@ -39,7 +45,7 @@ def render_tables(text: str, index: ModelIndex) -> str:
 
     Raises:
         ValueError: if a query has another key or finds nothing, or a model
-            has no run record.
+            has no run record or none with an AP by class.
     """
 
     def renew(match: re.Match) -> str:
@@ -51,7 +57,42 @@ def render_tables(text: str, index: ModelIndex) -> str:
         table = _seed_table(index.root, match['names'].split())
         return f'{match["begin"]}\n{table}\n{match["end"]}'
 
-    return _SEEDS.sub(renew_seeds, _MARKED.sub(renew, text))
+    def renew_classes(match: re.Match) -> str:
+        table = _class_table(index.root, match['names'].split())
+        return f'{match["begin"]}\n{table}\n{match["end"]}'
+
+    for pattern, renewal in ((_MARKED, renew), (_SEEDS, renew_seeds),
+                             (_CLASSES, renew_classes)):
+        text = pattern.sub(renewal, text)
+    return text
+
+
+def _class_table(root: Path, names: List[str]) -> str:
+    """Return Markdown with the mask AP of each class, as a percentage."""
+    rows = {}
+    for name in names:
+        path = root / _RECORDS / f'{name}.json'
+        record = read_record(path, 'train') if path.is_file() else {}
+        metrics = record.get('test', record).get('metrics', {})
+        rows[name] = {
+            found[1]: value
+            for found, value in ((_CLASS_METRIC.fullmatch(key), value)
+                                 for key, value in metrics.items()) if found
+        }
+        if not rows[name]:
+            raise ValueError(
+                f'a table of classes names {name!r}, of which {_RECORDS} '
+                'holds no run record with an AP by class; test it with '
+                '`test_evaluator.classwise=True` and publish the test.')
+    classes = list(dict.fromkeys(name for row in rows.values()
+                                 for name in row))
+    lines = [['model', *classes], ['---'] + ['---:'] * len(classes)]
+    for name, row in rows.items():
+        lines.append([name] + [
+            f'{100 * row[label]:.1f}' if label in row else '-'
+            for label in classes
+        ])
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
 
 
 def _seed_table(root: Path, names: List[str]) -> str:

@@ -62,5 +62,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(
     type='CocoMetric',
     ann_file=data_root + val_ann,
-    metric=['bbox', 'segm', 'boundary'])
+    metric=['bbox', 'segm', 'boundary'],
+    classwise=True)
 test_evaluator = val_evaluator
