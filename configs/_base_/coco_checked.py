@@ -8,5 +8,7 @@ checked_hooks = [
     dict(type='mmseghead.PreflightHook'),
     dict(type='mmseghead.RunRecordHook'),
 ]
+checked_default_hooks = dict(
+    checkpoint=dict(type='mmseghead.AtomicCheckpointHook'))
 checked_loader = dict(dataset=dict(type='mmseghead.InstanceDataset'))
 checked_metric = dict(type='mmseghead.CocoMetric')

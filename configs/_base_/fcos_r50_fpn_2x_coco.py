@@ -15,6 +15,7 @@ test_pipeline = [
     *_base_.test_pipeline[3:]
 ]
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = dict(
     dataset=dict(type='mmseghead.InstanceDataset', pipeline=train_pipeline))
 val_dataloader = dict(

@@ -12,6 +12,7 @@ model = dict(
                 **_base_.effseg_mask_head, 'inst_feat_channels': 256
             })))
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

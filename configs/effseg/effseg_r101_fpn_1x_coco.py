@@ -6,6 +6,7 @@ model = dict(
         mask_head=dict(_delete_=True, **_base_.effseg_mask_head)))
 optim_wrapper = dict(clip_grad=_base_.effseg_clip)
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

@@ -10,6 +10,7 @@ model = dict(
         mask_head=dict(_delete_=True, **_base_.effseg_mask_head)))
 optim_wrapper = dict(clip_grad=_base_.effseg_clip)
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 checked_dataset = 'mmseghead.LVISInstanceDataset'
 train_dataloader = dict(dataset=dict(dataset=dict(type=checked_dataset)))
 val_dataloader = dict(dataset=dict(type=checked_dataset))

@@ -3,6 +3,7 @@ _base_ = ['mmdet::point_rend/point-rend_r50-caffe_fpn_ms-3x_coco.py', '../_base_
 # mmdet's fails on a batch without objects.
 model = dict(roi_head=dict(type='mmseghead.PointRendRoIHead'))
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

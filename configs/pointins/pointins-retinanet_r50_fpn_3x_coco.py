@@ -9,6 +9,7 @@ model = dict(
         type='mmseghead.PointINSRetinaHead', mask_branch=_base_.mask_branch),
     test_cfg=dict(mask_thr_binary=0.5))
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.ms_train_loader
 val_dataloader = _base_.mask_test_loader
 test_dataloader = val_dataloader

@@ -44,6 +44,7 @@ val_evaluator = dict(type='mmseghead.CocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 param_scheduler = [
     dict(
         type='LinearLR', start_factor=1.0 / 3, by_epoch=False, begin=0,

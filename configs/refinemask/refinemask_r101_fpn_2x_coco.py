@@ -3,6 +3,7 @@ _base_ = ['mmdet::mask_rcnn/mask-rcnn_r101_fpn_2x_coco.py', '../_base_/refinemas
 model = dict(roi_head=_base_.refinemask_roi_head)
 optim_wrapper = dict(clip_grad=_base_.refinemask_clip)
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.refinemask_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

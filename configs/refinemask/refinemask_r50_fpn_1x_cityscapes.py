@@ -20,6 +20,7 @@ model = dict(
 load_from = None
 optim_wrapper = dict(clip_grad=_base_.refinemask_clip)
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 checked_dataset = 'mmseghead.CityscapesInstanceDataset'
 train_dataloader = dict(dataset=dict(dataset=dict(type=checked_dataset)))
 val_dataloader = dict(dataset=dict(type=checked_dataset))

@@ -3,6 +3,7 @@ _base_ = ['mmdet::solo/solo_r50_fpn_3x_coco.py', '../_base_/coco_checked.py']
 # mmdet's leaves the boxes at zero.
 model = dict(mask_head=dict(type='mmseghead.SOLOHead'))
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

@@ -49,6 +49,7 @@ model = dict(
     test_cfg=dict(score_thr=0.5, min_pixels=32, max_per_img=100))
 
 custom_hooks = _base_.checked_hooks
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

@@ -2,6 +2,7 @@ _base_ = ['mmdet::yolact/yolact_r50_1xb8-55e_coco.py', '../_base_/coco_checked.p
 
 # The first hook is the upstream config's own.
 custom_hooks = [*_base_.custom_hooks, *_base_.checked_hooks]
+default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader
 val_dataloader = _base_.checked_loader
 test_dataloader = _base_.checked_loader

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 
 from mmseghead.utils import sha256_of
+from mmseghead.utils.checkpoints import read_checkpoint
 from mmseghead.utils.transaction import FileTransaction
 from mmseghead.utils.weights import SCHEME, weights_folders
 from .metafile import find_entry, read_metafile, with_entry
@@ -279,8 +280,7 @@ def weights_payload(path: Path, record: Record) -> bytes:
     versions, seed, metrics, hash of the run record), and loads with
     ``torch.load(..., weights_only=True)``.
     """
-    # Full unpickling is safe: the record vouches for the file's hash.
-    checkpoint = torch.load(path, map_location='cpu', weights_only=False)
+    checkpoint = read_checkpoint(path, map_location='cpu')
     weights = averaged_weights(checkpoint)
     trained = checkpoint.get('meta') or {}
     dataset_meta = trained.get('dataset_meta') or {}

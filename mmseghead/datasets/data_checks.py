@@ -1,10 +1,17 @@
 """What a data set leaves out, and whether its images can be read."""
+import io
 import os
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
 from mmengine.fileio import get
+from PIL import Image
+
+from .coco_checks import Problem
+
+_PNG_BEGIN, _PNG_DEPTH = b'\x89PNG\r\n\x1a\n', 24  # depth: at this byte
+_JPEG_BEGIN, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
 class Dropped(NamedTuple):
@@ -62,7 +69,7 @@ def count_dropped(data_list: Sequence[dict], filter_cfg: Optional[dict],
 
 
 def image_problems(data_list: Sequence[dict],
-                   sample: Optional[int]) -> List[str]:
+                   sample: Optional[int]) -> List[Problem]:
     """Open images and compare them with what the annotations say.
 
     Args:
@@ -70,38 +77,82 @@ def image_problems(data_list: Sequence[dict],
         sample: How many to open, evenly spread; None: all.
 
     Returns:
-        A message for each that is missing, cannot be read, or is of another
-        size than annotated.
+        An error for each that is missing, cannot be read, is cut off, or is
+        of another size than annotated; a warning for each whose pixels are
+        changed on reading: of 16 bits only the upper 8 are read, and
+        transparency is dropped.
     """
     picks = np.arange(len(data_list))
     if sample is not None and sample < len(data_list):
         picks = np.linspace(0, len(data_list) - 1, sample).round().astype(int)
     problems = []
     for index in picks.tolist():
-        problem = _image_problem(data_list[index])
-        if problem:
-            problems.append(problem)
+        info = data_list[index]
+        fault = _image_fault(info)
+        if fault:
+            problems.append(Problem('error', f'{info["img_path"]} {fault}'))
+            continue
+        loss = _image_loss(info['img_path'])
+        if loss:
+            problems.append(Problem('warning', f'{info["img_path"]} {loss}'))
     return problems
 
 
-def _image_problem(info: Dict[str, Any]) -> str:
+def _image_fault(info: Dict[str, Any]) -> str:
     path = info['img_path']
     if '://' not in path and not os.path.isfile(path):
-        return f'{path} does not exist.'
+        return 'does not exist.'
     try:
-        data = np.frombuffer(get(path), np.uint8)
+        data = get(path)
+        # As LoadImageFromFile reads it: in colour, turned as EXIF says.
+        pixels = cv2.imdecode(
+            np.frombuffer(data, np.uint8),
+            cv2.IMREAD_COLOR) if data else None
     except OSError as error:
-        return f'{path} cannot be opened: {error}.'
-    # As LoadImageFromFile reads it: in colour, turned as EXIF says.
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        return f'cannot be opened: {error}.'
+    except cv2.error:
+        return ('is too large for OpenCV: more pixels than '
+                'OPENCV_IO_MAX_IMAGE_PIXELS allows.')
     if pixels is None:
-        return (f'{path} cannot be read as an image: empty, cut off, or of a '
-                'kind that OpenCV does not know.')
+        return ('cannot be read as an image: empty, cut off, or of a kind '
+                'that OpenCV does not know.')
+    if _is_cut(data):
+        return 'is cut off: OpenCV fills the missing part with grey.'
     height, width = pixels.shape[:2]
     if (height, width) == (info['height'], info['width']):
         return ''
     hint = ''
     if (width, height) == (info['height'], info['width']):
         hint = ' It is turned by its EXIF orientation: save it upright.'
-    return (f'{path} is {width} x {height} px, but the annotations say '
+    return (f'is {width} x {height} px, but the annotations say '
             f'{info["width"]} x {info["height"]}.{hint}')
+
+
+def _is_cut(data: bytes) -> bool:
+    """Return whether a picture that OpenCV has read ends too early."""
+    if data[:2] == _JPEG_BEGIN and data.rstrip(b'\0')[-2:] == _JPEG_END:
+        return False  # by far the most
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        return 'truncated' in str(error).lower()
+    return False
+
+
+def _image_loss(path: str) -> str:
+    """Return what reading a picture in 8 bits and 3 channels loses."""
+    data = get(path)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            mode = image.mode
+    except (OSError, SyntaxError, ValueError):
+        return ''  # OpenCV knows some kinds that PIL does not
+    # PIL shows colours of 16 bits as those of 8.
+    deep = data[:8] == _PNG_BEGIN and data[_PNG_DEPTH] == 16
+    if deep or mode.startswith(('I', 'F')):
+        return ('has more than 8 bits: only the upper 8 are read. Stretch '
+                'the values to 8 bits yourself if they do not use them.')
+    if mode in ('RGBA', 'LA', 'PA', 'RGBa'):
+        return 'has transparency, which is dropped on reading.'
+    return ''

@@ -3,7 +3,7 @@ import contextlib
 from typing import Any, ContextManager, Iterator, Mapping, Optional
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmseghead.datasets.data_checks import image_problems, inner_datasets
 from mmseghead.utils.config_lint import find_unread_keys
@@ -30,20 +30,25 @@ def data_findings(dataset: Any, part: str,
         sample: How many images to open; None: all.
 
     Yields:
-        What was dropped by which rule, a warning if it was much, and an
-        error for each image that is missing, broken or of another size.
+        What was dropped by which rule, a warning if it was much; an error for
+        each image that is missing, broken or of another size, and a warning
+        for each that loses something when it is read.
     """
     for inner in inner_datasets(dataset):
         dropped = getattr(inner, 'dropped', None)
         if dropped is not None:
             yield _dropped(dropped, part, inner)
-        infos = _Infos(inner)
-        problems = image_problems(infos, sample)
-        for message in problems[:_SHOWN]:
-            yield Finding('error', part, message)
-        if len(problems) > _SHOWN:
-            yield Finding('error', part,
-                          f'... and {len(problems) - _SHOWN} more images.')
+        problems = image_problems(_Infos(inner), sample)
+        for severity in ('error', 'warning'):
+            messages = [
+                problem.message for problem in problems
+                if problem.severity == severity
+            ]
+            for message in messages[:_SHOWN]:
+                yield Finding(severity, part, message)
+            if len(messages) > _SHOWN:
+                yield Finding(severity, part,
+                              f'... and {len(messages) - _SHOWN} more images.')
 
 
 class _Infos:
@@ -140,6 +145,37 @@ def memory_findings(model: nn.Module, dataset: Any,
     if tight:
         text += '. Take a smaller train_dataloader.batch_size, or --amp'
     yield Finding('warning' if tight else 'info', 'memory', text + '.')
+
+
+def foreign_weights(model: nn.Module, weights: Mapping[str, Tensor],
+                    least: float) -> str:
+    """Say how weights differ from a model's, if they differ too much.
+
+    Args:
+        model: What is to be loaded into.
+        weights: ``state_dict`` of a checkpoint, ``module.`` before its keys
+            or not.
+        least: Share of the model's tensors that must be there, in their
+            shape.
+
+    Returns:
+        A message with the first names and shapes; '' if the share is reached.
+    """
+    given = {key.removeprefix('module.'): w for key, w in weights.items()}
+    own = model.state_dict()
+    faults = []
+    for name, tensor in own.items():
+        other = given.get(name)
+        if other is None:
+            faults.append(f'{name} is missing')
+        elif other.shape != tensor.shape:
+            faults.append(f'{name} is {tuple(other.shape)}, not '
+                          f'{tuple(tensor.shape)}')
+    if len(own) - len(faults) >= least * len(own):
+        return ''
+    shown = '; '.join(faults[:_SHOWN])
+    more = f'; and {len(faults) - _SHOWN} more' if len(faults) > _SHOWN else ''
+    return f'{len(faults)} of {len(own)} tensors do not fit: {shown}{more}.'
 
 
 def _precision(wrapper: Mapping[str, Any],

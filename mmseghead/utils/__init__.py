@@ -1,4 +1,5 @@
 """Names, environment and records; no tensors."""
+from .checkpoints import read_checkpoint
 from .fan_out import fan_out_classes
 from .files import atomic_write, sha256_of
 from .seeds import derive_seed
@@ -7,5 +8,5 @@ from .weights import find_weights
 
 __all__ = [
     'atomic_write', 'derive_seed', 'fan_out_classes', 'find_weights',
-    'register_all_modules', 'sha256_of'
+    'read_checkpoint', 'register_all_modules', 'sha256_of'
 ]

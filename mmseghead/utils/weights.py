@@ -86,6 +86,5 @@ def find_weights(name_or_url: str,
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
 def load_from_mirror(filename: str, map_location: Any = None) -> Any:
     """Load a checkpoint given as ``mmseghead://<file>``."""
-    import torch
-    return torch.load(
-        find_weights(filename), map_location=map_location, weights_only=True)
+    from .checkpoints import read_checkpoint
+    return read_checkpoint(find_weights(filename), map_location)

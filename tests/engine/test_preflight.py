@@ -12,9 +12,10 @@ from mmengine.runner import Runner
 from mmseghead.apis.cost import build_model
 from mmseghead.apis.preflight import preflight
 from mmseghead.apis.train import load_config
+from mmseghead.apis.train import test as run_test
 from mmseghead.engine.hooks import PreflightHook
 from mmseghead.engine.memory_estimate import estimate_memory
-from mmseghead.engine.preflight import batch_findings
+from mmseghead.engine.preflight import batch_findings, foreign_weights
 from mmseghead.testing import fake_batch, without_pretrained
 from mmseghead.utils.findings import Finding, describe_findings, has_errors
 
@@ -191,3 +192,29 @@ def test_all_faults_are_found_at_once(tiny_config, tiny_shapes, tmp_path):
     assert '5 more images' in errors['train data']
     assert 'nothing.json' in errors['val data']
     assert 'other.json' in errors['val evaluator']
+
+
+def test_weights_of_another_model_stop(tiny_config, tmp_path, model):
+    other = torch.nn.Linear(3, 4)
+    path = tmp_path / 'other.pth'
+    torch.save(
+        dict(state_dict=other.state_dict(),
+             meta=dict(config_name='line')), path)
+    cfg = load_config(str(tiny_config), work_dir=str(tmp_path / 'a'))
+    with pytest.raises(ValueError, match=r'\(of line\) is not one of this '
+                       r'model: \d+ of \d+ tensors do not fit: .*missing'):
+        run_test(without_pretrained(cfg), str(path))
+    runner = _runner(tiny_config, tmp_path / 'b', load_from=str(path))
+    with pytest.raises(ValueError, match='not one of this model'):
+        runner.train()
+
+
+def test_weights_may_lack_a_head_in_training_only(model):
+    state = model.state_dict()
+    head = 'roi_head.mask_head.conv_logits.weight'
+    state[head] = state[head][:2]
+    assert foreign_weights(model, state, 0.1) == ''
+    message = foreign_weights(model, state, 1.0)
+    assert head in message and message.startswith('1 of ')
+    prefixed = {f'module.{key}': w for key, w in model.state_dict().items()}
+    assert foreign_weights(model, prefixed, 1.0) == ''

@@ -38,7 +38,10 @@ param_scheduler = [
 ]
 default_hooks = dict(
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=90, max_keep_ckpts=2),
+        type='AtomicCheckpointHook',
+        by_epoch=False,
+        interval=90,
+        max_keep_ckpts=2),
     logger=dict(type='LoggerHook', interval=20))
 log_processor = dict(type='LogProcessor', by_epoch=False, window_size=20)
 

@@ -4,11 +4,12 @@ from typing import Any, List, Optional
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
 
 from mmseghead.registry import HOOKS
 from mmseghead.utils.findings import Finding, describe_findings, has_errors
-from ..preflight import (batch_findings, data_findings, key_findings,
-                         memory_findings)
+from ..preflight import (batch_findings, data_findings, foreign_weights,
+                         key_findings, memory_findings)
 
 
 @HOOKS.register_module()
@@ -20,6 +21,9 @@ class PreflightHook(Hook):
     against the batch size, and how much memory a step will take. Classes,
     counts and files are ``InstanceDataset``'s and ``ClassCheckHook``'s
     affair. ``tools/misc/check_config.py`` does all of it without a run.
+
+    Weights that are loaded must be the model's: for a test all of them, for
+    training at least one of each ten, as heads may be new.
 
     Weights, buffers and random states are as without the hook.
 
@@ -43,6 +47,30 @@ class PreflightHook(Hook):
                              f'got {images}.')
         self.images = images
         self.memory = memory
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Compare a checkpoint's weights with the model's.
+
+        Raises:
+            ValueError: if it is a checkpoint of another model.
+        """
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        # A wrapper for test-time augmentation gets its model's weights.
+        model = getattr(model, 'module', model)
+        testing = isinstance(runner._test_loop, BaseLoop) or isinstance(
+            runner._val_loop, BaseLoop) and not isinstance(
+                runner._train_loop, BaseLoop)
+        trained = (checkpoint.get('meta') or {}).get('config_name') or (
+            checkpoint.get('meta') or {}).get('experiment_name', '')
+        message = foreign_weights(
+            model, checkpoint.get('state_dict', checkpoint),
+            1.0 if testing else 0.1)
+        if message:
+            of = f' (of {trained})' if trained else ''
+            raise ValueError(f'The checkpoint{of} is not one of this model: '
+                             f'{message}')
 
     def before_train(self, runner: Any) -> None:
         """Check, and log what was found.
