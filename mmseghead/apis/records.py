@@ -39,7 +39,7 @@ _VALIDATION = ('val_dataloader', 'val_evaluator')
 _TESTING = ('model', 'test_dataloader', 'test_evaluator')
 _INDIFFERENT = ('data_root', 'ann_file', 'data_prefix', 'num_workers',
                 'persistent_workers', 'pin_memory', 'backend_args',
-                'prefetch_factor', 'outfile_prefix')
+                'prefetch_factor', 'outfile_prefix', 'classwise')
 _KEYS = ('kind', 'status', 'config', 'versions', 'metrics', 'checkpoint')
 
 
