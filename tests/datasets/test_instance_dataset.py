@@ -378,3 +378,24 @@ def test_truncated_json_stops(tmp_path):
     path.write_text(path.read_text()[:-30])
     with pytest.raises(ValueError, match='ann.json is no valid JSON: line 1'):
         _load(tmp_path)
+
+
+def test_category_ids_may_be_0_and_have_gaps(tmp_path):
+    path = _write(tmp_path) / 'ann.json'
+    content = json.loads(path.read_text())
+    for category, number in zip(content['categories'], (0, 7, 90)):
+        category['id'] = number
+    content['annotations'][0]['category_id'] = 90
+    path.write_text(json.dumps(content))
+    dataset = _load(tmp_path)
+    assert dataset.get_data_info(0)['instances'][0]['bbox_label'] == 2
+
+
+def test_box_without_area_is_left_out_and_counted(tmp_path):
+    path = _write(tmp_path) / 'ann.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0].update(bbox=[4.0, 5.0, 0.0, 12.0])
+    path.write_text(json.dumps(content))
+    dataset = _load(tmp_path)
+    assert dataset.dropped.boxes == 1
+    assert dataset.get_data_info(0)['instances'] == []
