@@ -15,7 +15,9 @@ LOSSES = dict(
     hidden='hidden by others altogether: left out',
     crowds='crowd regions: left out',
     scores='scores left out',
-    no_labels='images without annotations',
+    duplicates='twice the same: one left out',
+    no_labels='images without instances: taken as background',
+    unlabelled='images without a label file: left out',
 )
 
 
@@ -27,12 +29,14 @@ class ConversionReport:
     they happened, and names each instance or file. ``ious`` are mask IoUs of
     instances before and after the conversion: of those that the target could
     not hold as they were, 0 for those left out; all others are the same.
+    ``image_dir`` is the folder that the file names of a COCO JSON start from.
     """
 
     images: int = 0
     instances: int = 0
     losses: Dict[str, List[str]] = field(default_factory=dict)
     ious: List[float] = field(default_factory=list)
+    image_dir: str = ''
 
     def lose(self, kind: str, what: str) -> None:
         """Note a loss; ``kind`` is a key of ``LOSSES``."""
@@ -58,6 +62,8 @@ class ConversionReport:
     def summary(self, num_shown: int = 5) -> str:
         """Return lines of text: the counts, then each loss with examples."""
         lines = [f'{self.images} images, {self.instances} instances']
+        if self.image_dir:
+            lines.append(f'image folder: {self.image_dir}')
         for kind, names in self.losses.items():
             shown = ', '.join(names[:num_shown])
             more = len(names) - num_shown
