@@ -133,12 +133,15 @@ def _nearest(a: np.ndarray, b: np.ndarray) -> Tuple[float, int, int]:
 
 
 def simplify_outline(outline: np.ndarray, tolerance_px: float) -> np.ndarray:
-    """Leave out points that move the outline by little.
+    """Leave out points of a mask's outline that move it by little.
+
+    The middles of pixel edges are simplified, not the corners: a slanted
+    border is a staircase, whose middles lie on a line.
 
     Args:
-        outline: (L, 2).
-        tolerance_px: How far the outline may move (Douglas-Peucker); 0 keeps
-            it as it is.
+        outline: (L, 2) ints, from ``mask_outlines``.
+        tolerance_px: How far the line through the middles may move (Douglas
+            and Peucker's rule); 0 keeps the outline as it is.
 
     Returns:
         (L', 2), at least 3 points; the outline itself where fewer would be
@@ -146,8 +149,14 @@ def simplify_outline(outline: np.ndarray, tolerance_px: float) -> np.ndarray:
     """
     if tolerance_px <= 0:
         return outline
+    after = np.roll(outline, -1, axis=0)
+    lengths = np.abs(after - outline).max(1)
+    first = np.repeat(lengths.cumsum() - lengths, lengths)
+    step = (np.arange(lengths.sum()) - first + 0.5) / lengths.repeat(lengths)
+    middles = outline.repeat(lengths, 0) + \
+        (after - outline).repeat(lengths, 0) * step[:, None]
     short = cv2.approxPolyDP(
-        outline.astype(np.float32)[:, None], tolerance_px, True)[:, 0]
+        middles.astype(np.float32)[:, None], tolerance_px, True)[:, 0]
     return short if len(short) >= 3 else outline
 
 

@@ -16,6 +16,7 @@ from .report import ConversionReport
 
 #: How ids or files tell the class.
 RULES = ('sidecar', 'single', 'thousands', 'files')
+# Pillow before 10.3 opens 16 bits as `I`.
 _MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')
 _THOUSAND = 1000
 
@@ -105,7 +106,7 @@ def read_ids(path: Path, size: Optional[Size] = None) -> np.ndarray:
     """Read a PNG of one channel, as it is.
 
     Args:
-        path: The file; 1, 8, 16 or 32 bits, or a palette.
+        path: The file; 1, 8 or 16 bits, or a palette.
         size: (H, W) that it must have.
 
     Returns:

@@ -8,7 +8,7 @@ import yaml
 from mmseghead.utils.files import PathLike
 from .class_names import read_class_names
 from .coco_builder import CocoBuilder
-from .image_files import IMAGE_SUFFIXES, image_size, list_images
+from .image_files import IMAGE_SUFFIXES, find_image, image_size, list_images
 from .instances import Progress
 from .report import ConversionReport
 
@@ -168,10 +168,13 @@ def _points(fields: Sequence[str], where: str) -> np.ndarray:
 
 def _check_labels_have_images(images: Sequence[Path]) -> None:
     expected = {label_path(image) for image in images}
-    folders = {path.parent for path in expected}
+    folders = {label_path(image).parent: image.parent for image in images}
+    # A list of images may leave some out, whose labels are no mistake.
     alone = sorted(
-        path for folder in folders for path in folder.glob('*.txt')
-        if path not in expected and path.name != 'classes.txt')
+        path for labels, folder in folders.items()
+        for path in labels.glob('*.txt')
+        if path not in expected and path.name != 'classes.txt'
+        and find_image(folder, Path(path.stem)) is None)
     if alone:
         raise ValueError(
             f'{len(alone)} label files have no image '

@@ -14,6 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import yaml
+from pycocotools import mask as mask_api
 
 from mmseghead.functional.outlines import (bridge_outlines, clip_outline,
                                            mask_outlines, simplify_outline)
@@ -146,13 +147,8 @@ def _lines(image: ImageInstances, tolerance_px: float,
         outline = instance_outline(instance, image.size, tolerance_px, report)
         text = [f'{value:.{_DECIMALS}f}'.rstrip('0').rstrip('.')
                 for value in (outline / scale).ravel()]
-        source = to_rle(instance.segmentation, image.size)
-        iou = 0.0
-        if len(text) >= 6:
-            shares = np.array(text, np.float64).reshape(-1, 2)
-            after = to_pixels(shares, image.size).ravel().tolist()
-            iou = mask_iou(source, to_rle([after], image.size))
-        if not iou:
+        iou = _iou_after(text, instance, image.size)
+        if iou is None:
             report.lose('no_pixels', instance.name)
             continue
         if iou < 1:
@@ -163,6 +159,22 @@ def _lines(image: ImageInstances, tolerance_px: float,
         lines.append(f'{instance.label} {" ".join(text)}\n')
         report.instances += 1
     return lines
+
+
+def _iou_after(text: List[str], instance: Instance,
+               size: Size) -> Optional[float]:
+    """Return the mask IoU of an instance and of what will be read again.
+
+    None if there is no pixel, before or after.
+    """
+    if len(text) < 6:
+        return None
+    shares = np.array(text, np.float64).reshape(-1, 2)
+    after = to_rle([to_pixels(shares, size).ravel().tolist()], size)
+    before = to_rle(instance.segmentation, size)
+    if not mask_api.area(before) or not mask_api.area(after):
+        return None
+    return mask_iou(before, after)
 
 
 def instance_outline(instance: Instance, size: Size, tolerance_px: float,
