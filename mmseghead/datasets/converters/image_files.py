@@ -26,14 +26,19 @@ def image_size(path: Path) -> Tuple[int, int]:
     """
     if not path.is_file():
         raise FileNotFoundError(f'There is no image {path}.')
+    limit = Image.MAX_IMAGE_PIXELS
     try:
+        # Pillow refuses huge images; a header alone does no harm.
+        Image.MAX_IMAGE_PIXELS = None
         with Image.open(path) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) >= 5
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError,
-            TypeError, Image.DecompressionBombError) as error:
+            TypeError) as error:
         raise ValueError(f'{path} cannot be read as an image: {error}. It may '
                          'be cut off.') from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
     return (width, height) if turned else (height, width)
 
 

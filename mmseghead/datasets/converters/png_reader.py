@@ -122,6 +122,8 @@ def read_ids(path: Path, size: Optional[Size] = None) -> np.ndarray:
         with Image.open(path) as image:
             mode = image.mode
             pixels = np.array(image)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f'{path} is too large: {error}.') from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ValueError(f'{path} cannot be read as an image: {error}. It may '
                          'be cut off.') from error
