@@ -22,7 +22,9 @@ def instance_color(index: int) -> Tuple[int, int, int]:
 def draw_instances(image: np.ndarray,
                    masks: np.ndarray,
                    captions: Optional[Sequence[str]] = None,
-                   scale: int = 1) -> np.ndarray:
+                   scale: int = 1,
+                   colors: Optional[Sequence[Tuple[int, int, int]]] = None
+                   ) -> np.ndarray:
     """Draw masks as tinted areas with outlines.
 
     Args:
@@ -31,6 +33,8 @@ def draw_instances(image: np.ndarray,
         captions: A short text for each instance, drawn at its top left.
         scale: Enlargement of the picture, so that outlines of small
             instances stay thin.
+        colors: BGR of each instance; :func:`instance_color` of its index if
+            None.
 
     Returns:
         (H * scale, W * scale, 3) uint8, BGR; the image itself when N is 0.
@@ -51,7 +55,7 @@ def draw_instances(image: np.ndarray,
     for index, mask in enumerate(masks):
         if not mask.any():
             continue
-        color = instance_color(index)
+        color = colors[index] if colors else instance_color(index)
         large = cv2.resize(
             mask.astype(np.uint8), None, fx=scale, fy=scale,
             interpolation=cv2.INTER_NEAREST)
