@@ -77,6 +77,7 @@ class Comparison:
         bands: Band around the outline -> difference of the mean IoU of the
             instances that both models found.
         num_common: How many instances these are.
+        band_counts: Of each model, band -> how many of them reach it.
         errors: Oracle -> difference of what it would add to mask AP50.
         error_counts: Of each model, kind -> number.
         confusion: Of each model, (K + 1, K + 1) counts.
@@ -92,6 +93,7 @@ class Comparison:
     classes: Dict[str, Difference]
     bands: Dict[str, Difference]
     num_common: int
+    band_counts: Tuple[Dict[str, int], Dict[str, int]]
     errors: Dict[str, Difference]
     error_counts: Tuple[Dict[str, int], Dict[str, int]]
     confusion: Tuple[np.ndarray, np.ndarray]
@@ -138,7 +140,7 @@ def compare_predictions(ann_file: PathLike, first: PathLike,
 
     by_class = [class_numbers(model, annotations, weights)
                 for model in models]
-    bands, num_common = band_numbers(annotations, models, weights)
+    bands, band_counts = band_numbers(annotations, models, weights)
     return Comparison(
         names=_names(names, results),
         settings=settings,
@@ -148,7 +150,8 @@ def compare_predictions(ann_file: PathLike, first: PathLike,
         overall=estimate([overall_numbers(m, weights) for m in models]),
         classes=estimate(by_class),
         bands=estimate(bands),
-        num_common=num_common,
+        num_common=band_counts[0]['whole mask'],
+        band_counts=tuple(band_counts),
         errors=estimate([error_numbers(m, weights) for m in models]),
         error_counts=tuple(count_errors(m.errors) for m in models),
         confusion=tuple(confusion(annotations, m) for m in models),
@@ -214,7 +217,8 @@ def _notes(annotations: Annotations, results: Sequence[Results],
     bare = [str(item.path) for item in results if not item.has_boxes]
     if bare:
         notes.append('Box AP is that of the boxes around the masks, for both '
-                     f'models: no `bbox` in every entry of {" and ".join(bare)}.')
+                     'models, as not every entry has a `bbox` in '
+                     f'{" and ".join(bare)}.')
     if annotations.num_flagged:
         notes.append(f'{annotations.num_flagged} instances carry `ignore` '
                      'and count neither as found nor as missed; pycocotools '

@@ -15,7 +15,8 @@ from mmseghead.visualization.instances import draw_instances, join_panels
 from .compare_predictions import Comparison, ImageRow, Outcome
 from .comparison_report import to_json, to_markdown
 
-_LONG_SIDE_PX = 512  # smaller images are enlarged up to this
+_LONG_SIDE_PX = 640  # smaller images are enlarged up to this
+_LEAST_WIDTH_PX = 480  # of a panel: its title has to fit
 _MOST_CLASSES = 20  # in the plot of differences
 # BGR.
 _RIGHT, _WRONG = (80, 200, 60), (50, 50, 235)
@@ -113,16 +114,17 @@ def make_plots(comparison: Comparison) -> Dict[str, Figure]:
     percent = f'{100 * comparison.settings.confidence:g} %'
     plots = {
         'differences.png': plot_differences(
-            groups, f'{names[1]} minus {names[0]}, {percent} intervals'),
+            groups, names, f'Differences with {percent} intervals'),
         'errors.png': plot_bars(
             comparison.errors, names, 'points of mask AP50',
             'What mending each kind of error would add'),
     }
     if comparison.num_common:
         plots['bands.png'] = plot_bars(
-            comparison.bands, names, 'mean IoU (%)',
-            'By distance from the outline (% of the diagonal), '
-            f'{comparison.num_common} instances both found')
+            comparison.bands, names,
+            f'mean IoU (%) of {comparison.num_common} instances both found; '
+            'bands in % of the diagonal',
+            'Masks by distance from the outline')
     plots['confusion.png'] = plot_confusions(
         dict(zip(names, comparison.confusion)),
         comparison.annotations.classes)
@@ -160,7 +162,12 @@ def draw_row(comparison: Comparison, row: ImageRow,
             draw_instances(image, _decode(masks, image.shape),
                            captions if several else None, scale, colors))
         titles.append(_title(name, outcome))
-    return join_panels(panels, titles)
+    return join_panels([_widened(panel) for panel in panels], titles)
+
+
+def _widened(panel: np.ndarray) -> np.ndarray:
+    missing = max(_LEAST_WIDTH_PX - panel.shape[1], 0)
+    return np.pad(panel, ((0, 0), (0, missing), (0, 0)))
 
 
 def _title(name: str, outcome: Outcome) -> str:

@@ -44,7 +44,8 @@ def to_json(comparison: Comparison) -> str:
         overall=_dicts(comparison.overall),
         classes=_dicts(comparison.classes),
         bands=dict(instances=comparison.num_common,
-                   mean_iou=_dicts(comparison.bands)),
+                   mean_iou=_dicts(comparison.bands),
+                   count=of_models(comparison.band_counts)),
         errors=dict(gain=_dicts(comparison.errors),
                     count=of_models(comparison.error_counts)),
         confusion=of_models([table.tolist()
@@ -100,19 +101,36 @@ def _short(classes: Mapping[str, Difference]) -> Dict[str, Difference]:
     return {key: known[key] for key in order}
 
 
+def band_table(comparison: Comparison) -> List[List[str]]:
+    """Return head and body of the table of bands.
+
+    Args:
+        comparison: What to write. An instance counts in the bands that it or
+            its detection reaches.
+    """
+    return _with_counts(
+        difference_table(comparison.bands, comparison.names, 'band'),
+        comparison.band_counts, 'instances')
+
+
+def _with_counts(table: List[List[str]], counts: Sequence[Mapping[str, int]],
+                 word: str) -> List[List[str]]:
+    table[0] += [f'{word} A', 'B']
+    for row in table[1:]:
+        row += [str(item.get(row[0], '-')) for item in counts]
+    return table
+
+
 def error_table(comparison: Comparison) -> List[List[str]]:
     """Return head and body of the table of error types.
 
     Args:
         comparison: What to write.
     """
-    table = difference_table(comparison.errors, comparison.names,
-                             'gain of AP50 without')
-    table[0] += ['errors of A', 'of B']
-    for row in table[1:]:
-        row += [str(counts.get(row[0], '-'))
-                for counts in comparison.error_counts]
-    return table
+    return _with_counts(
+        difference_table(comparison.errors, comparison.names,
+                         'gain of AP50 without'),
+        comparison.error_counts, 'errors')
 
 
 def confusion_table(comparison: Comparison, model: int) -> List[List[str]]:
@@ -181,12 +199,20 @@ def headline(comparison: Comparison) -> List[str]:
         lines.append(f'{letter}: {name}, {len(item)} predictions, sure ones '
                      f'from a score of {model.threshold:.3f}')
     settings, annotations = comparison.settings, comparison.annotations
+    counts = {'image': len(annotations.images),
+              'instance': _instances(comparison),
+              'class': len(annotations.classes)}
     lines.append(
-        f'{len(annotations.images)} images, {_instances(comparison)} '
-        f'instances, {len(annotations.classes)} classes. Intervals: '
-        f'{100 * settings.confidence:g} % of {settings.resamples} resamples '
-        f'of the images; {CLEAR} marks those on one side of 0.')
+        f'{", ".join(_plural(n, word) for word, n in counts.items())}. '
+        f'Intervals: {100 * settings.confidence:g} % of '
+        f'{settings.resamples} resamples of the images; {CLEAR} marks those '
+        'on one side of 0.')
     return lines
+
+
+def _plural(count: int, word: str) -> str:
+    ending = '' if count == 1 else 'es' if word.endswith('s') else 's'
+    return f'{count} {word}{ending}'
 
 
 def _sections(comparison: Comparison, num_images: int,
@@ -204,7 +230,7 @@ def _sections(comparison: Comparison, num_images: int,
         sections[title] = difference_table(shown, names, 'class')
     sections[f'Mean IoU of {comparison.num_common} instances both found, by '
              'distance from the outline (% of the diagonal)'] = \
-        difference_table(comparison.bands, names, 'band')
+        band_table(comparison)
     sections['Error types'] = error_table(comparison)
     for m, name in enumerate(names):
         if len(classes) <= 12:

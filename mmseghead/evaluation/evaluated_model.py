@@ -204,7 +204,7 @@ def error_numbers(model: Evaluated,
 
 
 def band_numbers(annotations: Annotations, models: Sequence[Evaluated],
-                 weights: np.ndarray) -> Tuple[List[Dict], int]:
+                 weights: np.ndarray) -> Tuple[List[Dict], List[Dict]]:
     """Compare masks by distance from the outline.
 
     Only instances that both models found count, so that what is found and
@@ -217,17 +217,15 @@ def band_numbers(annotations: Annotations, models: Sequence[Evaluated],
 
     Returns:
         Of each model, ``whole mask`` and band -> (B,) mean IoU of the
-        instances; and the number of instances.
+        instances; and the number of instances with a pixel there.
     """
     names = ['whole mask', *band_names(BAND_ENDS)]
     # Sums and counts by model, image and band.
     sums = np.zeros((2, len(annotations.images), len(names)))
     counts = np.zeros(sums.shape, int)
-    num_common = 0
     for i, truth in enumerate(annotations.truth):
         rows = [_found_rows(model, i) for model in models]
         for instance in sorted(rows[0].keys() & rows[1].keys()):
-            num_common += 1
             for m, model in enumerate(models):
                 row = rows[m][instance]
                 ious = np.append(
@@ -237,7 +235,9 @@ def band_numbers(annotations: Annotations, models: Sequence[Evaluated],
                 counts[m, i] += ~np.isnan(ious)
     with np.errstate(invalid='ignore'):
         means = (weights @ sums) / (weights @ counts)  # (2, B, bands)
-    return [dict(zip(names, mean.T)) for mean in means], num_common
+    totals = counts.sum(axis=1).tolist()
+    return ([dict(zip(names, mean.T)) for mean in means],
+            [dict(zip(names, total)) for total in totals])
 
 
 def _found_rows(model: Evaluated, i: int) -> Dict[int, int]:

@@ -52,13 +52,14 @@ def dress(axes: Axes, grid: str = 'both') -> None:
 
 
 def plot_differences(groups: Mapping[str, Mapping[str, Difference]],
-                     title: str) -> Figure:
+                     names: Sequence[str], title: str) -> Figure:
     """Draw differences with their intervals, one below the other.
 
     Args:
         groups: Headline of a group -> name -> difference, 0 to 1. What is
             not defined is left out. Full dots are differences whose interval
             lies on one side of 0.
+        names: Of the two models.
         title: Headline.
     """
     rows, labels = [], []
@@ -81,8 +82,8 @@ def plot_differences(groups: Mapping[str, Mapping[str, Difference]],
         axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
         axes.set_yticks(range(len(rows)), labels)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel('points; right of 0 the second model is better',
-                        color=INK)
+        axes.set_xlabel(f'{names[0]} better  \u2190  points  \u2192  '
+                        f'{names[1]} better', color=INK, parse_math=False)
         dress(axes, 'x')
         for item, text in zip(rows, axes.get_yticklabels()):
             if item is None:
@@ -152,7 +153,7 @@ def plot_confusions(tables: Mapping[str, np.ndarray],
     width = len(tables) * (side + left + 0.2)
     with matplotlib.rc_context(_FONT):
         figure, top = new_figure(
-            width, side + left + 0.9,
+            width, side + left + 0.75,
             'Rows: truth, columns: predicted; shade: share of the row')
         height = figure.get_figheight()
         for m, (name, counts) in enumerate(tables.items()):
