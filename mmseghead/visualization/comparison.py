@@ -81,7 +81,7 @@ def plot_differences(groups: Mapping[str, Mapping[str, Difference]],
                 _draw_difference(axes, place, item)
         axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
         axes.set_yticks(range(len(rows)), labels)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlabel(f'{names[0]} better  \u2190  points  \u2192  '
                         f'{names[1]} better', color=INK, parse_math=False)
         dress(axes, 'x')
