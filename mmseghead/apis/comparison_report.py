@@ -7,6 +7,7 @@ import numpy as np
 
 from mmseghead.evaluation.functional.resampling import Difference
 from mmseghead.utils.files import sha256_of
+from . import tables
 from .compare_predictions import Comparison, ImageRow
 
 #: Behind differences whose interval lies on one side of 0.
@@ -254,19 +255,8 @@ def to_text(comparison: Comparison, num_images: int = 10) -> str:
     lines = headline(comparison)
     lines += [f'note: {note}' for note in comparison.notes]
     for title, table in _sections(comparison, num_images, False).items():
-        lines += ['', title, *_aligned(table)]
+        lines += ['', title, tables.to_text(table)]
     return '\n'.join(lines) + '\n'
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> List[str]:
-    widths = [max(map(len, column)) for column in zip(*table)]
-    lines = []
-    for row in table:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths)]
-        cells[0] = row[0].ljust(widths[0])
-        lines.append('  '.join(cells).rstrip())
-    lines.insert(1, '  '.join('-' * width for width in widths))
-    return lines
 
 
 def to_markdown(comparison: Comparison, num_images: int = 20,
@@ -285,7 +275,7 @@ def to_markdown(comparison: Comparison, num_images: int = 20,
     lines += [f'- {line}' for line in headline(comparison)]
     lines += [f'- {note}' for note in comparison.notes]
     for title, table in _sections(comparison, num_images, True).items():
-        lines += ['', f'## {title}', '', *_markdown(table)]
+        lines += ['', f'## {title}', '', tables.to_markdown(table)]
     if pictures:
         lines += ['', '## Pictures', '',
                   'Right detections are green, wrong ones red, instances '
@@ -293,11 +283,3 @@ def to_markdown(comparison: Comparison, num_images: int = 20,
                   'grey.']
         lines += [f'\n![{path}]({path})' for path in pictures]
     return '\n'.join(lines) + '\n'
-
-
-def _markdown(table: Sequence[Sequence[str]]) -> List[str]:
-    head, *body = table
-    rule = ['---'] + ['---:'] * (len(head) - 1)
-    escaped = [[cell.replace('|', '\\|').replace('*', '\\*') for cell in row]
-               for row in (head, rule, *body)]
-    return ['| ' + ' | '.join(row) + ' |' for row in escaped]
