@@ -11,7 +11,8 @@ from pycocotools import mask as mask_api
 from mmseghead.utils.files import atomic_write
 from mmseghead.visualization.comparison import (plot_bars, plot_confusions,
                                                 plot_differences)
-from mmseghead.visualization.instances import draw_instances, join_panels
+from mmseghead.visualization.instances import (draw_instances, encode_png,
+                                                join_panels)
 from .compare_predictions import Comparison, ImageRow, Outcome
 from .comparison_report import to_json, to_markdown
 
@@ -74,22 +75,6 @@ def write_comparison(comparison: Comparison, out: Path, *,
 def _stem(row: ImageRow) -> str:
     name = Path(row.file_name).stem or str(row.image_id)
     return re.sub(r'[^\w.-]', '_', name)
-
-
-def encode_png(picture: np.ndarray) -> bytes:
-    """Return a picture as the bytes of a PNG file.
-
-    Args:
-        picture: (H, W, 3) uint8, BGR.
-
-    Raises:
-        RuntimeError: if OpenCV cannot.
-    """
-    done, encoded = cv2.imencode('.png', picture)
-    if not done:
-        raise RuntimeError(f'OpenCV could not encode a picture of shape '
-                           f'{picture.shape}.')
-    return encoded.tobytes()
 
 
 def make_plots(comparison: Comparison) -> Dict[str, Figure]:

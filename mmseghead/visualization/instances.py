@@ -30,7 +30,8 @@ def draw_instances(image: np.ndarray,
     Args:
         image: (H, W, 3) uint8, BGR.
         masks: (N, H, W) bool; drawn in this order, later ones on top.
-        captions: A short text for each instance, drawn at its top left.
+        captions: A short text for each instance, drawn at its top left;
+            nothing where it is empty.
         scale: Enlargement of the picture, so that outlines of small
             instances stay thin.
         colors: BGR of each instance; :func:`instance_color` of its index if
@@ -65,7 +66,7 @@ def draw_instances(image: np.ndarray,
         contours, _ = cv2.findContours(large, cv2.RETR_CCOMP,
                                        cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, contours, -1, color, 1, cv2.LINE_AA)
-        if captions is not None:
+        if captions is not None and captions[index]:
             rows, columns = np.nonzero(large)
             texts.append((captions[index], columns.min(), rows.min()))
     # Last, so that no mask covers a caption.
@@ -113,3 +114,19 @@ def join_panels(panels: Sequence[np.ndarray],
         gap = np.full((_BAR_PX + panel.shape[0], _GAP_PX, 3), 255, np.uint8)
         pieces += [np.vstack([bar, panel]), gap]
     return np.hstack(pieces[:-1])
+
+
+def encode_png(picture: np.ndarray) -> bytes:
+    """Return a picture as the bytes of a PNG file.
+
+    Args:
+        picture: (H, W, 3) uint8, BGR.
+
+    Raises:
+        RuntimeError: if OpenCV cannot.
+    """
+    done, encoded = cv2.imencode('.png', picture)
+    if not done:
+        raise RuntimeError(f'OpenCV could not encode a picture of shape '
+                           f'{picture.shape}.')
+    return encoded.tobytes()
