@@ -22,15 +22,20 @@ def instance_color(index: int) -> Tuple[int, int, int]:
 def draw_instances(image: np.ndarray,
                    masks: np.ndarray,
                    captions: Optional[Sequence[str]] = None,
-                   scale: int = 1) -> np.ndarray:
+                   scale: int = 1,
+                   colors: Optional[Sequence[Tuple[int, int, int]]] = None
+                   ) -> np.ndarray:
     """Draw masks as tinted areas with outlines.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         masks: (N, H, W) bool; drawn in this order, later ones on top.
-        captions: A short text for each instance, drawn at its top left.
+        captions: A short text for each instance, drawn at its top left;
+            nothing where it is empty.
         scale: Enlargement of the picture, so that outlines of small
             instances stay thin.
+        colors: BGR of each instance; :func:`instance_color` of its index if
+            None.
 
     Returns:
         (H * scale, W * scale, 3) uint8, BGR; the image itself when N is 0.
@@ -51,7 +56,7 @@ def draw_instances(image: np.ndarray,
     for index, mask in enumerate(masks):
         if not mask.any():
             continue
-        color = instance_color(index)
+        color = colors[index] if colors else instance_color(index)
         large = cv2.resize(
             mask.astype(np.uint8), None, fx=scale, fy=scale,
             interpolation=cv2.INTER_NEAREST)
@@ -61,7 +66,7 @@ def draw_instances(image: np.ndarray,
         contours, _ = cv2.findContours(large, cv2.RETR_CCOMP,
                                        cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, contours, -1, color, 1, cv2.LINE_AA)
-        if captions is not None:
+        if captions is not None and captions[index]:
             rows, columns = np.nonzero(large)
             texts.append((captions[index], columns.min(), rows.min()))
     # Last, so that no mask covers a caption.
@@ -109,3 +114,19 @@ def join_panels(panels: Sequence[np.ndarray],
         gap = np.full((_BAR_PX + panel.shape[0], _GAP_PX, 3), 255, np.uint8)
         pieces += [np.vstack([bar, panel]), gap]
     return np.hstack(pieces[:-1])
+
+
+def encode_png(picture: np.ndarray) -> bytes:
+    """Return a picture as the bytes of a PNG file.
+
+    Args:
+        picture: (H, W, 3) uint8, BGR.
+
+    Raises:
+        RuntimeError: if OpenCV cannot.
+    """
+    done, encoded = cv2.imencode('.png', picture)
+    if not done:
+        raise RuntimeError(f'OpenCV could not encode a picture of shape '
+                           f'{picture.shape}.')
+    return encoded.tobytes()
