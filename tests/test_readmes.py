@@ -74,7 +74,7 @@ def test_tables_of_seeds():
 
 def test_tables_of_classes():
     index = load_index(ROOT)
-    names = 'mask-rcnn_quick_shapes polarmask_quick_shapes'
+    names = 'spatial-embedding_quick_shapes polarmask_quick_shapes'
     text = f'a\n<!-- classes {names} -->\nold\n<!-- /classes -->\n'
     table = render_tables(text, index)
     assert 'old' not in table
