@@ -70,7 +70,9 @@ def labelme_to_coco(source: PathLike,
     """
     source = Path(source)
     image_dir = Path(image_dir) if image_dir is not None else source
-    paths = sorted(source.rglob('*.json'))
+    # A second run must not stumble over what the first one wrote.
+    paths = sorted(path for path in source.rglob('*.json')
+                   if path.resolve() != Path(target).resolve())
     if not paths:
         raise FileNotFoundError(f'`source` of labelme_to_coco must be a '
                                 f'folder with .json files, but {source} has '

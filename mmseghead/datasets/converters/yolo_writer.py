@@ -154,9 +154,14 @@ def _lines(image: ImageInstances, tolerance_px: float,
         if iou < 1:
             report.ious.append(iou)
             report.lose('changed', instance.name)
+        line = f'{instance.label} {" ".join(text)}\n'
+        if line in lines:
+            # Readers of this format take it for a mistake, ours too.
+            report.lose('duplicates', instance.name)
+            continue
         if instance.score is not None:
             report.lose('scores', instance.name)
-        lines.append(f'{instance.label} {" ".join(text)}\n')
+        lines.append(line)
         report.instances += 1
     return lines
 

@@ -135,6 +135,15 @@ def test_golden_shapes(tmp_path):
     assert '2 x not an area: left out: ' in report.summary()
 
 
+def test_target_inside_of_the_source(tmp_path):
+    _write(tmp_path, _golden())
+    target = tmp_path / 'labels/out.json'
+    for _ in range(2):
+        report = labelme_to_coco(
+            tmp_path / 'labels', target, image_dir=tmp_path / 'images')
+        assert report.instances == 6
+
+
 def test_classes_that_are_given(tmp_path):
     _write(tmp_path, _golden())
     _convert(tmp_path, classes=('screw', 'nut', 'bolt'))
