@@ -1,5 +1,7 @@
 _base_ = ['mmdet::mask_rcnn/mask-rcnn_r101_fpn_2x_coco.py', '../_base_/coco_checked.py']
 
+# As mmdet's, in bounded memory.
+model = dict(roi_head=dict(mask_head=dict(type='mmseghead.FCNMaskHead')))
 custom_hooks = _base_.checked_hooks
 default_hooks = _base_.checked_default_hooks
 train_dataloader = _base_.checked_loader

@@ -1,5 +1,7 @@
 _base_ = ['mmdet::yolact/yolact_r50_8xb8-55e_coco.py', '../_base_/coco_checked.py']
 
+# As mmdet's, in bounded memory.
+model = dict(mask_head=dict(type='mmseghead.YOLACTProtonet'))
 # The first hook is the upstream config's own.
 custom_hooks = [*_base_.custom_hooks, *_base_.checked_hooks]
 default_hooks = _base_.checked_default_hooks

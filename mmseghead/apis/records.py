@@ -40,6 +40,8 @@ _TESTING = ('model', 'test_dataloader', 'test_evaluator')
 _INDIFFERENT = ('data_root', 'ann_file', 'data_prefix', 'num_workers',
                 'persistent_workers', 'pin_memory', 'backend_args',
                 'prefetch_factor', 'outfile_prefix', 'classwise')
+#: Parts of ours that differ from mmdet's of the same name in memory alone.
+_SAME_AS_MMDET = ('FCNMaskHead', 'CoarseMaskHead', 'YOLACTProtonet')
 _KEYS = ('kind', 'status', 'config', 'versions', 'metrics', 'checkpoint')
 
 
@@ -184,4 +186,13 @@ def _differences(name: str, one: Any, other: Any) -> List[str]:
                 item for i, (a, b) in enumerate(zip(one, other))
                 for item in _differences(f'{name}.{i}', a, b)
             ]
-    return [] if one == other else [name]
+    return [] if _bare(one) == _bare(other) else [name]
+
+
+def _bare(value: Any) -> Any:
+    """Return the name of a part without scope, if the scope says nothing."""
+    if isinstance(value, str):
+        scope, _, part = value.rpartition('.')
+        if part in _SAME_AS_MMDET and scope in ('', 'mmdet', 'mmseghead'):
+            return part
+    return value

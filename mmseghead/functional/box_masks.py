@@ -3,12 +3,14 @@
 Legend: n boxes, G masks of an image, H/W height and width of the image, s
 side of a mask in its frame.
 """
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import torch
 import torch.nn.functional as F
 from mmcv.ops import roi_align
 from torch import Tensor
+
+from .mask_parts import MaskPart, Masks, collect_masks
 
 
 def mask_coverage(masks: Tensor, inds: Tensor, boxes: Tensor,
@@ -50,7 +52,7 @@ def crop_masks(masks: Tensor, inds: Tensor, boxes: Tensor,
 
 
 def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
-                threshold: float) -> Tensor:
+                threshold: float) -> Masks:
     """Put masks back into the image, each into its box.
 
     Bilinear between the frame's cells, zero outside of them, like mmdet's
@@ -63,12 +65,17 @@ def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
         threshold: A pixel belongs to the mask from this value on.
 
     Returns:
-        (n, H, W) bool; (0, H, W) without masks.
+        (n, H, W) bool, as far as the memory budget allows (see
+        `collect_masks`); (0, H, W) without masks.
     """
+    parts = _pasted(probs, boxes, shape, threshold)
+    return collect_masks(parts, len(probs), shape, probs.device)
+
+
+def _pasted(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
+            threshold: float) -> Iterator[MaskPart]:
+    """Yield the window of each mask."""
     height, width = shape
-    pasted = torch.zeros((len(probs), height, width),
-                         dtype=torch.bool,
-                         device=probs.device)
     windows = torch.cat((boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1), 1)
     limits = windows.new_tensor([width, height, width, height])
     windows = torch.minimum(windows.clamp(min=0), limits).long().tolist()
@@ -80,8 +87,7 @@ def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
                 _places(top, bottom, y1, y2)[:, None]), -1)  # (h, w, 2)
         values = F.grid_sample(
             probs[i].float()[None, None], grid[None], align_corners=False)
-        pasted[i, top:bottom, left:right] = values[0, 0] >= threshold
-    return pasted
+        yield MaskPart([i], values[0] >= threshold, top, left)
 
 
 def _places(begin: int, end: int, first: Tensor, last: Tensor) -> Tensor:

@@ -7,12 +7,14 @@ not its corner.
 Source: PolarMask (xieenze/PolarMask), mmdet/datasets/coco_seg.py, and its
 `polarmask_head.py` for the filling.
 """
-from typing import Iterable, Tuple
+from typing import Iterable, Iterator, Tuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from .mask_parts import MaskPart, Masks, collect_masks
 
 
 def trace_contour(mask: np.ndarray) -> np.ndarray:
@@ -106,10 +108,8 @@ def pad_contours(
     return points, lengths, centers
 
 
-def fill_contours(points: Tensor, img_shape: Tuple[int, int]) -> Tensor:
+def fill_contours(points: Tensor, img_shape: Tuple[int, int]) -> Masks:
     """Turn contours into masks, the border included.
-
-    One instance at a time in the memory of the result.
 
     Args:
         points: (N, 2, n) integers, or whole numbers as floats; x in row 0.
@@ -117,10 +117,23 @@ def fill_contours(points: Tensor, img_shape: Tuple[int, int]) -> Tensor:
         img_shape: (H, W).
 
     Returns:
-        (N, H, W) bool on the device of ``points``; (0, H, W) when N is 0.
+        (N, H, W) bool on the device of ``points``, as far as the memory
+        budget allows (see `collect_masks`); (0, H, W) when N is 0.
     """
-    masks = np.zeros((len(points), *img_shape), np.uint8)
+    return collect_masks(
+        _filled(points, img_shape), len(points), img_shape, points.device)
+
+
+def _filled(points: Tensor, img_shape: Tuple[int, int]) -> Iterator[MaskPart]:
+    """Yield the window of each contour, drawn on one canvas in turn."""
+    canvas = np.zeros(img_shape, np.uint8)
+    limits = np.array(img_shape[::-1])
     polygons = points.detach().transpose(1, 2).cpu().numpy()  # (N, n, 2)
-    for mask, polygon in zip(masks, polygons.astype(np.int32)):
-        cv2.drawContours(mask, [np.ascontiguousarray(polygon)], -1, 1, -1)
-    return torch.from_numpy(masks.view(np.bool_)).to(points.device)
+    for i, polygon in enumerate(polygons.astype(np.int32)):
+        cv2.drawContours(canvas, [np.ascontiguousarray(polygon)], -1, 1, -1)
+        left, top = polygon.min(0).clip(0, limits - 1)
+        right, bottom = polygon.max(0).clip(0, limits - 1) + 1
+        window = canvas[top:bottom, left:right]
+        mask = torch.from_numpy(window.astype(bool)).to(points.device)
+        window[:] = 0
+        yield MaskPart([i], mask[None], int(top), int(left))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .mask_parts import MaskPart, Masks, collect_masks
 from .spatial_embedding import bandwidth_weights, membership
 
 
@@ -26,16 +27,27 @@ class Clusters(NamedTuple):
     centers: Tensor  #: (N, 2) embedding of that pixel
     weights: Tensor  #: (N, 2) weights of squared distances
 
-    def masks(self, height: int, width: int) -> Tensor:
-        """Return (N, height, width) bool masks."""
-        masks = torch.zeros(
-            len(self.pixels),
-            height * width,
-            dtype=torch.bool,
-            device=self.labels.device)
-        for mask, pixels in zip(masks, self.pixels):
-            mask[pixels] = True
-        return masks.view(len(self.pixels), height, width)
+    def masks(self, height: int, width: int) -> Masks:
+        """Return (N, height, width) bool masks, see `collect_masks`."""
+        parts = (self.part(i, width) for i in range(len(self.pixels)))
+        return collect_masks(parts, len(self.pixels), (height, width),
+                             self.labels.device)
+
+    def part(self, index: int, width: int) -> MaskPart:
+        """Return the bounding box's window of one instance.
+
+        Args:
+            index: Of the instance.
+            width: Of the image.
+        """
+        pixels = self.pixels[index]
+        rows, columns = pixels // width, pixels % width
+        top, bottom = rows.min(), rows.max() + 1
+        left, right = columns.min(), columns.max() + 1
+        mask = pixels.new_zeros((int(bottom - top), int(right - left)),
+                                dtype=torch.bool)
+        mask[rows - top, columns - left] = True
+        return MaskPart([index], mask[None], int(top), int(left))
 
     def id_map(self, height: int, width: int) -> Tensor:
         """Return an (height, width) int64 map, 0 for none, else 1 to N.

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .mask_parts import MaskPart
+
 
 def resize_by_stride(maps: Tensor, from_stride: int, to_stride: int,
                      size: Tuple[int, int]) -> Tensor:
@@ -38,14 +40,15 @@ def resize_by_stride(maps: Tensor, from_stride: int, to_stride: int,
     return F.pad(maps, missing) if any(missing) else maps
 
 
-def paste_map_region(scores: Tensor, box: Tensor, stride: int,
-                     scale: Tuple[float, float], size: Tuple[int, int],
-                     threshold: float) -> Tensor:
+def paste_map_region(index: int, scores: Tensor, box: Tensor, stride: int,
+                     scale: Tuple[float, float], size: Tuple[int, int], *,
+                     threshold: float) -> MaskPart:
     """Read one instance's mask from a full-image score map.
 
     Only the pixels inside the box are computed.
 
     Args:
+        index: Of the instance among those of the image.
         scores: (h, w) scores in [0, 1] at ``stride``, in network input
             pixels.
         box: (4,) x1, y1, x2, y2 in pixels of the output.
@@ -55,12 +58,10 @@ def paste_map_region(scores: Tensor, box: Tensor, stride: int,
         threshold: Scores above it are the instance.
 
     Returns:
-        (H, W) bool, False outside the box.
+        The window of the pixels whose centres lie in the box, at least one.
     """
     height, width = size
-    mask = torch.zeros(size, dtype=torch.bool, device=scores.device)
     x1, y1, x2, y2 = box.tolist()
-    # Pixels whose centre lies inside the box, at least one.
     left, right = _pixel_range(x1, x2, width)
     top, bottom = _pixel_range(y1, y2, height)
     xs = torch.arange(left, right, device=scores.device) + 0.5
@@ -75,9 +76,8 @@ def paste_map_region(scores: Tensor, box: Tensor, stride: int,
         scores.float()[None, None],
         grid[None],
         padding_mode='border',
-        align_corners=False)[0, 0]
-    mask[top:bottom, left:right] = values > threshold
-    return mask
+        align_corners=False)[0]
+    return MaskPart([index], values > threshold, top, left)
 
 
 def _pixel_range(first: float, last: float, size: int) -> Tuple[int, int]:

@@ -6,6 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmseghead.functional.map_regions import paste_map_region, resize_by_stride
+from mmseghead.functional.mask_parts import collect_masks
+
+
+def pasted(scores, box, scale, size):
+    part = paste_map_region(0, scores, box, 4, scale, size, threshold=0.5)
+    return collect_masks([part], 1, size)[0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -16,7 +22,7 @@ def test_paste_equals_whole_resize(x, y, w, h, seed):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(7, 10, generator=generator)
     box = torch.tensor([x, y, x + w, y + h])
-    mask = paste_map_region(scores, box, 4, (1., 1.), (28, 40), 0.5)
+    mask = pasted(scores, box, (1., 1.), (28, 40))
     whole = F.interpolate(
         scores[None, None], size=(28, 40), mode='bilinear')[0, 0] > 0.5
     xs, ys = torch.arange(40) + 0.5, torch.arange(28) + 0.5
@@ -33,7 +39,7 @@ def test_paste_onto_a_rescaled_image():
     """Output pixels of half the size: the same places, read more finely."""
     scores = torch.rand(6, 9, generator=torch.Generator().manual_seed(3))
     box = torch.tensor([0., 0., 72., 48.])
-    mask = paste_map_region(scores, box, 4, (0.5, 0.5), (48, 72), 0.5)
+    mask = pasted(scores, box, (0.5, 0.5), (48, 72))
     whole = F.interpolate(
         scores[None, None], size=(48, 72), mode='bilinear')[0, 0] > 0.5
     assert torch.equal(mask, whole)

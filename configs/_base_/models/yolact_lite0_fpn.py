@@ -34,7 +34,7 @@ model = dict(
         num_protos=num_protos,
         use_ohem=True),
     mask_head=dict(
-        type='mmdet.YOLACTProtonet',
+        type='YOLACTProtonet',
         in_channels=neck_channels,
         proto_channels=(neck_channels, ) * 3 + (None, neck_channels,
                                                 num_protos),

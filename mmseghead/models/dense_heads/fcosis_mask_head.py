@@ -3,7 +3,8 @@
 Legend: B images, n instances of an image, M maps of a batch (one for each
 colour of each image), K channels, h/w of the finest map.
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (Dict, Iterator, List, NamedTuple, Optional, Sequence,
+                    Tuple)
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from mmseghead.functional.map_regions import paste_map_region, resize_by_stride
 from mmseghead.functional.mask_labels import (balancing_padding,
                                               masks_to_tensor,
                                               soft_mask_labels)
+from mmseghead.functional.mask_parts import MaskPart, Masks, collect_masks
 from mmseghead.models.layers.attention_map import grid_centers, inside_boxes
 from mmseghead.registry import MODELS
 from .fcosis_head import ImageCues
@@ -370,12 +372,19 @@ class FCOSISMaskHead(BaseMaskHead):
 
     def _masks_of_image(self, x: Sequence[Tensor],
                         sizes: Sequence[Tuple[int, int]], found: InstanceData,
-                        meta: dict, rescale: bool) -> Tensor:
+                        meta: dict, rescale: bool) -> Masks:
         scale = meta['scale_factor'] if rescale else (1.0, 1.0)
         size = tuple(meta['ori_shape' if rescale else 'img_shape'][:2])
-        masks = found.bboxes.new_zeros((len(found), *size), dtype=torch.bool)
+        parts = self._mask_parts(x, sizes, found, scale, size)
+        return collect_masks(parts, len(found), size, found.bboxes.device)
+
+    def _mask_parts(self, x: Sequence[Tensor],
+                    sizes: Sequence[Tuple[int, int]], found: InstanceData,
+                    scale: Tuple[float, float],
+                    size: Tuple[int, int]) -> Iterator[MaskPart]:
+        """Yield the box's window of each instance, map by map."""
         if len(found) == 0:
-            return masks
+            return
         cues = ImageCues(found.levels, found.centers, found.cues)
         plan = self.plan_maps([cues], [found.bboxes], sizes)
         place, = plan.places
@@ -386,8 +395,11 @@ class FCOSISMaskHead(BaseMaskHead):
             own = ((place >= begin) & (place < begin + step)).nonzero()
             for j in own.flatten().tolist():
                 channel = 0 if self.class_agnostic else found.labels[j]
-                masks[j] = paste_map_region(scores[place[j] - begin, channel],
-                                            boxes[j], self.strides[0], scale,
-                                            size,
-                                            self.test_cfg.mask_thr_binary)
-        return masks
+                yield paste_map_region(
+                    j,
+                    scores[place[j] - begin, channel],
+                    boxes[j],
+                    self.strides[0],
+                    scale,
+                    size,
+                    threshold=self.test_cfg.mask_thr_binary)

@@ -3,12 +3,12 @@
 Legend: B images, C classes, N instances of an image, n bandwidths (1 or 2),
 H/W height and width of the network's input.
 """
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (Dict, Iterator, List, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
 
 import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads.base_mask_head import BaseMaskHead
-from mmdet.structures.mask import mask2bbox
 from mmdet.utils import ConfigType, InstanceList, OptConfigType
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from mmseghead.functional.embedding_clustering import (Clusters,
                                                        EmbeddingClustering)
 from mmseghead.functional.instance_map import OVERLAPS, paint_instances
 from mmseghead.functional.mask_labels import masks_to_tensor
+from mmseghead.functional.mask_parts import (MaskPart, boxes_of_masks,
+                                             collect_masks)
 from mmseghead.functional.spatial_embedding import coordinate_map, membership
 from mmseghead.registry import MODELS
 
@@ -231,20 +233,21 @@ class SpatialEmbeddingHead(BaseMaskHead):
             if size == (height, width):
                 masks = clusters.masks(height, width)
             else:
-                masks = self._resized(clusters, embeddings, seeds, size)
+                masks = collect_masks(
+                    self._resized(clusters, embeddings, seeds, size),
+                    len(clusters.pixels), size, maps.device)
             results.append(
                 InstanceData(
                     masks=masks,
                     labels=clusters.labels,
                     scores=clusters.scores,
-                    bboxes=mask2bbox(masks)))
+                    bboxes=boxes_of_masks(masks).to(maps.device)))
         return results
 
     def _resized(self, clusters: Clusters, embeddings: Tensor, seeds: Tensor,
-                 size: Tuple[int, int]) -> Tensor:
-        """Return (N, h, w) masks: memberships resized, then compared."""
-        masks = clusters.masks(*embeddings.shape[1:])
-        resized = masks.new_zeros(len(masks), *size)
+                 size: Tuple[int, int]) -> Iterator[MaskPart]:
+        """Yield masks: memberships resized, then compared."""
+        height, width = embeddings.shape[1:]
         for i, label in enumerate(clusters.labels.tolist()):
             phi = membership(embeddings, clusters.centers[i, :, None, None],
                              clusters.weights[i, :, None, None])
@@ -253,13 +256,15 @@ class SpatialEmbeddingHead(BaseMaskHead):
                 phi[None, None],
                 size=size,
                 mode='bilinear',
-                align_corners=False)[0, 0]
-            resized[i] = phi > self.clustering.phi_thr
-            if not resized[i].any():  # thinner than a pixel of the original
-                resized[i] = F.interpolate(
-                    masks[i][None, None].float(), size=size,
-                    mode='nearest')[0, 0] > 0
-        return resized
+                align_corners=False)[0]
+            mask = phi > self.clustering.phi_thr
+            if not mask.any():  # thinner than a pixel of the original
+                own = phi.new_zeros(height * width)
+                own[clusters.pixels[i]] = 1
+                mask = F.interpolate(
+                    own.view(1, 1, height, width), size=size,
+                    mode='nearest')[0] > 0
+            yield MaskPart([i], mask)
 
 
 def pixel_maps(offset_sigma: Tensor,
