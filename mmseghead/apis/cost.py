@@ -272,6 +272,11 @@ def _per_stage(model: nn.Module,
         for name in modules
     }
     stages[REST] = StageCost(rest, flops.get(REST, 0))
+    # Marked work, such as prototypes combined while masks are pasted.
+    stages.update({
+        name: StageCost(0, flops[name])
+        for name in flops if name not in stages
+    })
     return {
         name: cost
         for name, cost in stages.items() if cost.parameters or cost.flops

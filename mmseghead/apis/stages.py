@@ -4,6 +4,8 @@ from typing import Any, Callable, Dict, Iterator, List
 
 from torch import nn
 
+from mmseghead.utils.stage_marks import listening
+
 #: Work outside every stage: preprocessing and glue of the detector.
 REST = 'rest'
 #: Methods besides ``forward`` that start a stage's work.
@@ -63,12 +65,16 @@ class StageTracker:
                  split_decoding: bool = False) -> Iterator[None]:
         """Follow the stages of a model for the length of the block.
 
+        Work that is marked (``mmseghead.utils.stage_marks``) is a stage of
+        its own: ``paste``, masks put into the original image.
+
         Args:
             model: A detector.
             split_decoding: Book what a head does in ``predict_by_feat``, from
                 raw maps to instances, under ``<stage>.predict_by_feat``.
         """
         with contextlib.ExitStack() as undo:
+            undo.enter_context(listening(self.running))
             for name, stage in stage_modules(model).items():
                 for module in _callable_parts(stage):
                     self._wrap(undo, module, 'forward', name)

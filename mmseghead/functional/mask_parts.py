@@ -10,6 +10,7 @@ from mmdet.structures.mask import mask2bbox
 from torch import Tensor
 
 from mmseghead.utils.mask_budget import mask_budget_bytes
+from mmseghead.utils.stage_marks import marked
 from .mask_rle import EncodedMasks, encode_mask, encode_window
 
 Masks = Union[Tensor, EncodedMasks]
@@ -64,8 +65,14 @@ def collect_masks(parts: Iterable[MaskPart], num: int, size: Tuple[int, int],
         (n, H, W) bool tensor or ``EncodedMasks`` of the same pixels.
     """
     size = int(size[0]), int(size[1])
-    if not masks_fit(num, size):
+    with marked('paste'):
+        if masks_fit(num, size):
+            return _joined(parts, num, size, device)
         return _encoded(parts, num, size)
+
+
+def _joined(parts: Iterable[MaskPart], num: int, size: Tuple[int, int],
+            device: Optional[torch.device]) -> Tensor:
     masks = None
     for part in parts:
         if part.masks.shape == (num, *size) and part.rows == range(num):

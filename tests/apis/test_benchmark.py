@@ -9,6 +9,9 @@ from mmseghead.apis import benchmark as module
 from mmseghead.apis.benchmark import (BenchmarkOptions, benchmark,
                                       latency_item, write_latency)
 from mmseghead.apis.model_index import load_index
+from mmseghead.apis.stages import REST, StageTracker
+from mmseghead.apis.train import load_config
+from mmseghead.utils.stage_marks import marked
 
 _RESULT = dict(
     config='fake_r50_fpn_1x_coco',
@@ -53,6 +56,31 @@ def test_stages_add_up(request, monkeypatch):
     assert sum(stages.values()) == result['latency_ms']['median']
     assert result['images_per_s'] == pytest.approx(
         1000 / result['latency_ms']['mean'], abs=0.01)
+
+
+def test_evaluation_is_timed_beside_the_latency(tiny_config):
+    config = load_config(str(tiny_config))
+    result = benchmark(config, None, BenchmarkOptions(images=4, warmup=0))
+    evaluation = result['evaluation_ms']
+    # Three images of four are different ones.
+    assert set(evaluation) == {'rle', 'metric'}
+    assert min(evaluation.values()) > 0
+    assert 'rle' not in result['stages_ms']
+
+
+def test_marked_work_is_a_stage_of_its_own():
+    tracker = StageTracker()
+    model = torch.nn.Sequential()
+    seen = [tracker.current]
+    with marked('paste'):
+        seen.append(tracker.current)
+    with tracker.watching(model), tracker.running('head'):
+        with marked('paste'):
+            seen.append(tracker.current)
+        seen.append(tracker.current)
+    with marked('paste'):
+        seen.append(tracker.current)
+    assert seen == [REST, REST, 'paste', 'head', REST]
 
 
 def test_images_are_repeated(monkeypatch):

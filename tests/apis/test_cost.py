@@ -14,6 +14,7 @@ from mmseghead.apis.fixed_instances import (certain_scores, fixed_instances,
                                             resized)
 from mmseghead.apis.model_index import load_index
 from mmseghead.apis.stages import REST, StageTracker, stage_modules
+from mmseghead.functional.index_conv import index_conv
 
 find_shape = test_shape  # pytest would collect the name itself
 del test_shape
@@ -55,6 +56,31 @@ def test_products_by_hand():
 def test_dynamic_convolution_by_hand():
     x, weight = torch.randn(1, 6, 5, 7), torch.randn(11, 6, 1, 1)
     assert _count(nn.functional.conv2d, x, weight) == 35 * 66
+
+
+def test_point_head_by_hand():
+    from mmdet.models.roi_heads.mask_heads import MaskPointHead
+    head = MaskPointHead(
+        num_classes=5, num_fcs=2, in_channels=6, fc_channels=7,
+        coarse_pred_each_layer=True,
+        loss_point=dict(
+            type='mmdet.CrossEntropyLoss', use_sigmoid=True))
+    rois, points = 3, 11
+    fine, coarse = torch.randn(rois, 6, points), torch.randn(rois, 5, points)
+    # Each layer also reads the 5 coarse logits.
+    by_hand = rois * points * (7 * (6 + 5) + 7 * (7 + 5) + 5 * (7 + 5))
+    assert _count(head, fine, coarse) == by_hand
+
+
+@pytest.mark.parametrize('branches', [1, 3])
+def test_sparse_convolution_by_hand(branches):
+    active, passive = torch.randn(5, 6), torch.randn(4, 6)
+    weight = torch.randn(branches, 10, 6, 3, 3)
+    # Rows 0 to 8 exist, 9 stands for a place that does not.
+    ids = torch.randint(0, 10, (5, 1 + 8 * branches))
+    # A matrix product knows no holes: it multiplies with zeros there.
+    by_hand = 5 * branches * 9 * 6 * 10
+    assert _count(index_conv, active, passive, ids, weight) == by_hand
 
 
 def test_operators_of_mmcv_count_by_their_size():
@@ -216,7 +242,10 @@ def test_quick_configs(path, request):
     assert cost.parameters == count_parameters(build_model(config))
     assert cost.stages['backbone'] == more.stages['backbone']
     assert all(stage.flops >= 0 for stage in cost.stages.values())
-    mask = [n for n in cost.stages if n.endswith(('mask_head', 'point_head'))]
+    mask = [
+        n for n in cost.stages
+        if n.endswith(('mask_head', 'point_head', 'paste'))
+    ]
     assert mask and all(cost.stages[name].flops > 0 for name in mask)
     if path != 'solo/solo':  # whose masks are all there before any is chosen
         one, other = (sum(c.stages[name].flops for name in mask)
