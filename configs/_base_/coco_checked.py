@@ -6,6 +6,7 @@ custom_imports = dict(imports=['mmseghead'], allow_failed_imports=False)
 checked_hooks = [
     dict(type='mmseghead.ClassCheckHook'),
     dict(type='mmseghead.PreflightHook'),
+    dict(type='mmseghead.FiniteLossHook'),
     dict(type='mmseghead.RunRecordHook'),
 ]
 checked_default_hooks = dict(

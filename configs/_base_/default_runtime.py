@@ -13,6 +13,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='ClassCheckHook'),
     dict(type='PreflightHook'),
+    dict(type='FiniteLossHook'),
     dict(type='StepSeedHook'),
     dict(type='RunRecordHook'),
 ]
