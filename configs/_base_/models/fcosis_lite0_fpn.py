@@ -10,10 +10,6 @@ model = dict(
     bbox_head=dict(
         type='FCOSISHead',
         start_level=0,
-        # At weight 1 probabilities stay near 0.5 on objects, where the
-        # attention is 0.
-        loss_coarse=dict(
-            type='mmdet.CrossEntropyLoss', use_sigmoid=True, loss_weight=5.0),
         # At weight 1 the centres drown the boxes in 360 steps.
         loss_center=dict(
             type='mmdet.SmoothL1Loss', beta=1.0, loss_weight=0.1)),
