@@ -16,6 +16,8 @@ from mmengine.runner import Runner
 from mmseghead import ops
 from mmseghead.engine.hooks.run_record_hook import mark_failed
 from mmseghead.utils import fan_out_classes, register_all_modules
+from mmseghead.utils.mask_budget import (DEFAULT_MASK_BUDGET_MIB,
+                                         set_mask_budget)
 from mmseghead.utils.option_keys import check_option_keys
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -61,7 +63,8 @@ def load_config(path: str,
 
     The work folder is, in this order: ``work_dir``, the config's own, or
     ``work_dirs/<config name>``. The top-level ``classes`` reach every head
-    and data set.
+    and data set. The top-level ``mask_budget_mib``, with a default, is what
+    all heads obey when they make masks (see ``set_mask_budget``).
 
     Args:
         path: The config file.
@@ -81,6 +84,8 @@ def load_config(path: str,
     register_all_modules(init_default_scope=False)
     cfg = Config.fromfile(path)
     cfg.launcher = launcher
+    if 'mask_budget_mib' not in cfg:
+        cfg.mask_budget_mib = DEFAULT_MASK_BUDGET_MIB
     if cfg_options:
         check_option_keys(cfg, cfg_options)
         cfg.merge_from_dict(cfg_options)
@@ -170,7 +175,7 @@ def set_outputs(cfg: Config,
             evaluators = [evaluators]
         cfg.test_evaluator = [
             *evaluators,
-            dict(type='mmdet.DumpDetResults', out_file_path=out)
+            dict(type='mmseghead.DumpDetResults', out_file_path=out)
         ]
     if not (show or show_dir):
         return
@@ -215,7 +220,13 @@ def _prepare_cpu(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, on CPU or GPU."""
+    """Build the runner that the config asks for, on CPU or GPU.
+
+    Raises:
+        TypeError: if ``mask_budget_mib`` is no number.
+        ValueError: if it is negative.
+    """
+    set_mask_budget(cfg.get('mask_budget_mib', DEFAULT_MASK_BUDGET_MIB))
     if not is_cuda_available():
         _prepare_cpu(cfg)
     if 'runner_type' in cfg:
