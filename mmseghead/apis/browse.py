@@ -12,8 +12,7 @@ from mmseghead.datasets.seeded_sampler import SeededIndex, seeded
 from mmseghead.utils.files import atomic_write
 from mmseghead.utils.seeds import derive_seed
 from mmseghead.visualization.instances import encode_png, join_panels
-from mmseghead.visualization.samples import (Sample, contact_sheet,
-                                             draw_sample)
+from mmseghead.visualization.samples import Sample, contact_sheet, draw_sample
 
 SPLITS = ('train', 'val', 'test')
 _LONG_SIDE_PX = 640  # smaller images are enlarged up to this

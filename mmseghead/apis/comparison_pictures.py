@@ -12,7 +12,7 @@ from mmseghead.utils.files import atomic_write
 from mmseghead.visualization.comparison import (plot_bars, plot_confusions,
                                                 plot_differences)
 from mmseghead.visualization.instances import (draw_instances, encode_png,
-                                                join_panels)
+                                               join_panels)
 from .compare_predictions import Comparison, ImageRow, Outcome
 from .comparison_report import to_json, to_markdown
 

@@ -7,7 +7,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import (Any, Collection, Dict, List, NamedTuple, Sequence, Tuple,
+                    Union)
 
 import numpy as np
 

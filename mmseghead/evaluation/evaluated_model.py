@@ -11,8 +11,7 @@ from pycocotools import mask as mask_api
 
 from .coco_files import Annotations
 from .functional.boundary_bands import BAND_ENDS, band_ious, band_names
-from .functional.error_types import (ORACLES, ImageErrors, classify_errors,
-                                     mend)
+from .functional.error_types import ORACLES, ImageErrors, classify_errors, mend
 from .functional.instances import Found, Truth, overlaps, strongest
 from .functional.mask_confusion import confusion_counts
 from .functional.matching import IOU_THRESHOLDS, Pairs, pair_instances

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from mmseghead.visualization.instances import instance_color
-from mmseghead.visualization.samples import (Sample, contact_sheet,
-                                             draw_sample)
+from mmseghead.visualization.samples import Sample, contact_sheet, draw_sample
 
 IGNORED = (150, 150, 150)
 

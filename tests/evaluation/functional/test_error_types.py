@@ -4,9 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmseghead.evaluation.functional.error_types import (
-    BACKGROUND, BOTH, CLASSIFICATION, DUPLICATE, KINDS, LOCALISATION, ORACLES,
-    RIGHT, ImageErrors, classify_errors, count_errors, mend)
+from mmseghead.evaluation.functional.error_types import (BACKGROUND, BOTH,
+                                                         CLASSIFICATION,
+                                                         DUPLICATE, KINDS,
+                                                         LOCALISATION, ORACLES,
+                                                         RIGHT, ImageErrors,
+                                                         classify_errors,
+                                                         count_errors, mend)
 from mmseghead.evaluation.functional.weighted_ap import (average_precision,
                                                          nan_mean)
 
