@@ -9,10 +9,12 @@ from torch import nn
 
 from mmseghead.datasets.coco_checks import find_problems
 from mmseghead.datasets.coco_json import read_json
-from mmseghead.engine.hooks.class_check_hook import wrong_class_counts
+from mmseghead.engine.hooks.class_check_hook import (OTHER_CLASSES,
+                                                    wrong_class_counts)
 from mmseghead.engine.preflight import (batch_findings, data_findings,
                                         key_findings, memory_findings)
 from mmseghead.registry import DATASETS
+from mmseghead.utils.fan_out import inner_dataset_configs
 from mmseghead.utils.findings import Finding
 from .cost import build_model
 
@@ -92,7 +94,7 @@ def _datasets(cfg: Config, found: List[Finding],
 def _annotation_findings(config: Any, part: str,
                          found: List[Finding]) -> None:
     """Add the warnings of annotation files; errors stop the data set."""
-    for inner in _inner_configs(config):
+    for inner in inner_dataset_configs(config):
         path = os.path.join(inner.get('data_root') or '',
                             inner.get('ann_file') or '')
         if not os.path.isfile(path):
@@ -108,15 +110,6 @@ def _annotation_findings(config: Any, part: str,
                             f'{path}: ... and {more} more warnings.'))
 
 
-def _inner_configs(config: Any) -> Iterator[Any]:
-    inner = config.get('datasets') or config.get('dataset')
-    if inner is None:
-        yield config
-    else:
-        for item in inner if isinstance(inner, (list, tuple)) else [inner]:
-            yield from _inner_configs(item)
-
-
 def _model(cfg: Config, found: List[Finding]) -> Optional[nn.Module]:
     with _caught(found, 'model'):
         return build_model(cfg)
@@ -127,8 +120,8 @@ def _compare_classes(model: nn.Module, datasets: Dict[str, Any],
                      found: List[Finding]) -> None:
     for mode, dataset in datasets.items():
         number = len(dataset.metainfo['classes'])
-        ignored = ('backbone', 'neck', 'rpn_head', 'semantic_head')
-        for path, count in wrong_class_counts(model, number, ignored).items():
+        wrong = wrong_class_counts(model, number, OTHER_CLASSES)
+        for path, count in wrong.items():
             found.append(
                 Finding(
                     'error', 'model',
@@ -149,7 +142,7 @@ def _evaluator_findings(cfg: Config) -> Iterator[Finding]:
                 os.path.join(
                     inner.get('data_root') or '',
                     inner.get('ann_file') or ''))
-            for inner in _inner_configs(config)
+            for inner in inner_dataset_configs(config)
         }
         if not isinstance(evaluators, (list, tuple)):
             evaluators = [evaluators]

@@ -29,7 +29,7 @@ def fan_out_classes(cfg: Any) -> None:
     cfg.num_classes = len(names)
     for loader in _LOADERS:
         if cfg.get(loader):
-            for dataset in _datasets(cfg[loader].dataset):
+            for dataset in inner_dataset_configs(cfg[loader].dataset):
                 metainfo = dict(dataset.get('metainfo') or {})
                 metainfo['classes'] = names
                 dataset['metainfo'] = metainfo
@@ -53,14 +53,18 @@ def _checked(classes: Any) -> Tuple[str, ...]:
     return names
 
 
-def _datasets(dataset: Any) -> Iterable[dict]:
-    """Yield the innermost data set configs below wrappers."""
+def inner_dataset_configs(dataset: Any) -> Iterable[dict]:
+    """Yield the innermost data set configs below wrappers.
+
+    Args:
+        dataset: Config of a data set, or of wrappers around some.
+    """
     inner = dataset.get('dataset') or dataset.get('datasets')
     if inner is None:
         yield dataset
     else:
         for item in inner if isinstance(inner, (list, tuple)) else [inner]:
-            yield from _datasets(item)
+            yield from inner_dataset_configs(item)
 
 
 def _dicts(node: Any) -> Iterable[dict]:

@@ -6,8 +6,12 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from mmseghead.datasets.data_checks import inner_datasets
 from mmseghead.registry import HOOKS
 from mmseghead.utils.class_check import check_class_list, describe_difference
+
+#: Parts of a detector whose ``num_classes`` counts something else.
+OTHER_CLASSES = ('backbone', 'neck', 'rpn_head', 'semantic_head')
 
 
 @HOOKS.register_module()
@@ -28,11 +32,7 @@ class ClassCheckHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(
-        self,
-        ignored: Sequence[str] = ('backbone', 'neck', 'rpn_head',
-                                  'semantic_head')
-    ) -> None:
+    def __init__(self, ignored: Sequence[str] = OTHER_CLASSES) -> None:
         self.ignored = frozenset(ignored)
         self._trained: Optional[Sequence[str]] = None
         self._checked_val = False
@@ -104,7 +104,7 @@ class ClassCheckHook(Hook):
         """Compare a data set with the model and return its classes."""
         dataset = loop.dataloader.dataset
         classes = dataset.metainfo.get('classes', ())
-        owner = type(next(_leaves(dataset))).__name__
+        owner = type(next(inner_datasets(dataset))).__name__
         check_class_list(classes, owner)
         wrong = wrong_class_counts(runner.model, len(classes), self.ignored)
         if wrong:
@@ -148,19 +148,8 @@ def wrong_class_counts(model: nn.Module,
     return wrong
 
 
-def _leaves(dataset: Any) -> Iterator[Any]:
-    """Yield the data sets inside wrappers such as RepeatDataset."""
-    if hasattr(dataset, 'datasets'):
-        for inner in dataset.datasets:
-            yield from _leaves(inner)
-    elif hasattr(dataset, 'dataset'):
-        yield from _leaves(dataset.dataset)
-    else:
-        yield dataset
-
-
 def _ann_files(dataset: Any) -> Iterator[str]:
-    for leaf in _leaves(dataset):
+    for leaf in inner_datasets(dataset):
         ann_file = getattr(leaf, 'ann_file', '')
         if ann_file:
             yield str(ann_file)
