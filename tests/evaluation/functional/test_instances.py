@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
-from mmseghead.evaluation.functional.instances import (Found, Truth, overlaps,
-                                                       strongest)
+from mmseghead.evaluation.functional.instances import (Found, Truth,
+                                                       boundary_overlaps,
+                                                       overlaps, strongest)
 from mmseghead.testing.coco_scene import random_mask
 
 
@@ -36,9 +37,9 @@ def test_overlaps_equal_pixel_counts():
     found = [random_mask(rng) for _ in range(4)]
     truth = [random_mask(rng) for _ in range(3)] + [found[0]]
     crowd = [False, True, False, False]
-    masks = overlaps(found_of(found), truth_of(truth, crowd))
-    edges = overlaps(found_of(found), truth_of(truth, crowd), 'boundary',
-                     0.05)
+    both = found_of(found), truth_of(truth, crowd)
+    masks = overlaps(*both)
+    edges = boundary_overlaps(*both, masks, 0.05)
     width = round(0.05 * np.hypot(*found[0].shape))
     for d, one in enumerate(found):
         for g, other in enumerate(truth):
@@ -61,13 +62,32 @@ def test_boxes_overlap_by_their_own():
     assert overlaps(found, truth, 'bbox')[0, 0] == pytest.approx(12 / 60)
 
 
-@pytest.mark.parametrize('kind', ['segm', 'boundary', 'bbox'])
+def test_bands_are_spared_where_they_cannot_matter():
+    rng = np.random.default_rng(4)
+    masks = [random_mask(rng) for _ in range(4)]
+    found = found_of([np.roll(mask, 1, 0) for mask in masks], [0, 1, 0, 1])
+    truth = truth_of(masks, [False, False, True, False])
+    truth = truth._replace(labels=np.array([0, 0, 0, 1]))
+    ious = overlaps(found, truth)
+    whole = boundary_overlaps(found, truth, ious)
+    part = boundary_overlaps(found, truth, ious, least=0.5)
+    exact = (ious >= 0.5) & (found.labels[:, None] == truth.labels)
+    assert exact.any() and not exact.all()
+    assert (part[exact] == whole[exact]).all()
+    assert (whole[exact] < ious[exact]).any()
+    assert (part[~exact] == ious[~exact]).all()
+
+
+@pytest.mark.parametrize('kind', ['segm', 'bbox'])
 def test_nothing_on_either_side(kind):
     rng = np.random.default_rng(2)
     masks = [random_mask(rng) for _ in range(3)]
-    assert overlaps(found_of([]), truth_of(masks, [False] * 3),
-                    kind).shape == (0, 3)
-    assert overlaps(found_of(masks), truth_of([], []), kind).shape == (3, 0)
+    for found, truth in ((found_of([]), truth_of(masks, [False] * 3)),
+                         (found_of(masks), truth_of([], []))):
+        shape = len(found.labels), len(truth.labels)
+        ious = overlaps(found, truth, kind)
+        assert ious.shape == shape
+        assert boundary_overlaps(found, truth, ious).shape == shape
 
 
 def test_strongest_limits_each_class():
