@@ -132,8 +132,8 @@ def compare_predictions(ann_file: PathLike, first: PathLike,
     models = tuple(
         evaluate(annotations, item.found, settings, threshold)
         for item, threshold in zip(used, thresholds))
-    weights = image_weights(
-        len(annotations.images), settings.resamples, settings.seed)
+    weights = image_weights(len(annotations.images), settings.resamples,
+                            settings.seed).astype(float)
 
     classes = annotations.classes
     support = image_support(models[0], classes)

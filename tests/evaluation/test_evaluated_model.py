@@ -161,6 +161,17 @@ def test_no_error_types_are_left_without_errors(folder):
     assert counts[0]['whole mask'] == len(perfect)
 
 
+def test_a_class_with_nothing_left_to_find_gains_nothing(folder):
+    annotations, _ = random_coco(4, crowds=False)
+    found = [dict(image_id=a['image_id'], category_id=2,
+                  segmentation=a['segmentation'], score=0.01 * a['id'])
+             for a in annotations['annotations'] if a['category_id'] == 2]
+    _, model = read(folder, annotations, found)
+    weights = np.ones((1, 5))
+    assert one(overall_numbers(model, weights))['mask AP50'] == 0.5
+    assert one(error_numbers(model, weights))['missed'] == 0
+
+
 def test_the_gain_starts_from_average_precision(folder):
     annotations, results = random_coco(6)
     _, model = read(folder, annotations, results)

@@ -35,7 +35,8 @@ def inner_band(mask, width):
 def test_overlaps_equal_pixel_counts():
     rng = np.random.default_rng(2)
     found = [random_mask(rng) for _ in range(4)]
-    truth = [random_mask(rng) for _ in range(3)] + [found[0]]
+    truth = [np.roll(mask, (2, -3), (0, 1)) for mask in found[:3]]
+    truth.append(found[0])
     crowd = [False, True, False, False]
     both = found_of(found), truth_of(truth, crowd)
     masks = overlaps(*both)
@@ -51,6 +52,16 @@ def test_overlaps_equal_pixel_counts():
                 iou = min(iou, (a & b).sum() / (a | b).sum())
             assert edges[d, g] == pytest.approx(iou)
     assert masks[0, 3] == 1 and edges[0, 3] == 1
+
+
+def test_a_common_outline_does_not_hide_a_hole():
+    solid = np.zeros((37, 52), bool)
+    solid[5:30, 8:40] = True
+    ring = inner_band(solid, 3)
+    both = found_of([ring]), truth_of([solid], [False])
+    ious = overlaps(*both)
+    # The bands are equal, the masks are not: the smaller one counts.
+    assert boundary_overlaps(*both, ious, 0.05) == ious < 1
 
 
 def test_boxes_overlap_by_their_own():
