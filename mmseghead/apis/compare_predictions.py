@@ -11,15 +11,18 @@ from mmseghead.evaluation.coco_files import (Annotations, PathLike, Results,
                                              read_annotations, read_results,
                                              with_mask_boxes)
 from mmseghead.evaluation.evaluated_model import (Evaluated, Settings,
-                                                  band_numbers, class_numbers,
-                                                  confusion, error_numbers,
-                                                  evaluate, overall_numbers)
+                                                  band_numbers, confusion,
+                                                  error_numbers, evaluate,
+                                                  image_support,
+                                                  precision_numbers)
 from mmseghead.evaluation.functional.error_types import count_errors
 from mmseghead.evaluation.functional.instances import Truth
 from mmseghead.evaluation.functional.mask_confusion import image_quality
 from mmseghead.evaluation.functional.resampling import (Difference,
                                                         image_weights,
                                                         paired_difference)
+
+_FEW_IMAGES = 30
 
 
 class Outcome(NamedTuple):
@@ -129,17 +132,22 @@ def compare_predictions(ann_file: PathLike, first: PathLike,
     models = tuple(
         evaluate(annotations, item.found, settings, threshold)
         for item, threshold in zip(used, thresholds))
-    weights = image_weights(
-        len(annotations.images), settings.resamples, settings.seed)
+    weights = image_weights(len(annotations.images), settings.resamples,
+                            settings.seed).astype(float)
 
-    def estimate(numbers: List[Dict[str, np.ndarray]]) -> Dict:
+    classes = annotations.classes
+    support = image_support(models[0], classes)
+    total = len(annotations.images)
+
+    def estimate(numbers: Sequence[Dict[str, np.ndarray]]) -> Dict:
         return {
-            key: paired_difference(numbers[0][key], numbers[1][key],
-                                   settings.confidence) for key in numbers[0]
+            key: paired_difference(
+                numbers[0][key], numbers[1][key], settings.confidence,
+                support.get(key, total)) for key in numbers[0]
         }
 
-    by_class = [class_numbers(model, annotations, weights)
-                for model in models]
+    overall, by_class = zip(*(precision_numbers(model, classes, weights)
+                              for model in models))
     bands, band_counts = band_numbers(annotations, models, weights)
     return Comparison(
         names=_names(names, results),
@@ -147,7 +155,7 @@ def compare_predictions(ann_file: PathLike, first: PathLike,
         annotations=annotations,
         results=results,
         models=models,
-        overall=estimate([overall_numbers(m, weights) for m in models]),
+        overall=estimate(overall),
         classes=estimate(by_class),
         bands=estimate(bands),
         num_common=band_counts[0]['whole mask'],
@@ -212,27 +220,30 @@ def _notes(annotations: Annotations, results: Sequence[Results],
         if not len(item):
             notes.append(f'{item.path} has no predictions.')
         if cut:
-            notes.append(f'{cut} predictions of {item.path} are beyond the '
-                         'limit by image and class and do not count.')
+            notes.append(f'Predictions of {item.path} beyond the limit by '
+                         f'image and class: {cut}; they do not count.')
     bare = [str(item.path) for item in results if not item.has_boxes]
     if bare:
         notes.append('Box AP is that of the boxes around the masks, for both '
                      'models, as not every entry has a `bbox` in '
                      f'{" and ".join(bare)}.')
     if annotations.num_flagged:
-        notes.append(f'{annotations.num_flagged} instances carry `ignore` '
-                     'and count neither as found nor as missed; pycocotools '
+        notes.append(f'Instances with `ignore`: {annotations.num_flagged}; '
+                     'they count neither as found nor as missed. pycocotools '
                      'counts them.')
     present = {int(k) for truth in annotations.truth
                for k in truth.labels[~truth.ignored]}
     absent = [name for k, name in enumerate(annotations.classes)
               if k not in present]
     if absent:
-        notes.append(f'{len(absent)} classes have no instances and no AP: '
-                     f'{", ".join(absent[:10])}'
-                     f'{", ..." if len(absent) > 10 else ""}.')
+        notes.append(f'Classes without instances, and so without AP: '
+                     f'{len(absent)} ({", ".join(absent[:10])}'
+                     f'{", ..." if len(absent) > 10 else ""}).')
     empty = sum(bool(truth.ignored.all()) for truth in annotations.truth)
     if empty:
-        notes.append(f'{empty} images have no instances to find; predictions '
-                     'there are false positives.')
+        notes.append(f'Images without instances to find: {empty}; '
+                     'predictions there are false positives.')
+    if len(annotations.images) < _FEW_IMAGES:
+        notes.append(f'{len(annotations.images)} images are few: take the '
+                     'intervals for rough.')
     return notes

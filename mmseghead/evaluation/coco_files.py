@@ -187,7 +187,7 @@ def _check_reference(where: str, entry: dict, images: Collection,
 
 def _hashable(value: Any) -> Any:
     # True equals 1, and a list cannot be looked up.
-    return value if isinstance(value, (int, str)) and not isinstance(
+    return value if isinstance(value, (int, float, str)) and not isinstance(
         value, bool) else object()
 
 

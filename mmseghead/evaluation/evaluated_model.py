@@ -11,8 +11,10 @@ from pycocotools import mask as mask_api
 
 from .coco_files import Annotations
 from .functional.boundary_bands import BAND_ENDS, band_ious, band_names
-from .functional.error_types import ORACLES, ImageErrors, classify_errors, mend
-from .functional.instances import Found, Truth, overlaps, strongest
+from .functional.error_types import (FOREGROUND_IOU, ORACLES, ImageErrors,
+                                     classify_errors, mend)
+from .functional.instances import (Found, Truth, boundary_overlaps, overlaps,
+                                   strongest)
 from .functional.mask_confusion import confusion_counts
 from .functional.matching import IOU_THRESHOLDS, Pairs, pair_instances
 from .functional.rankings import (SIZES, ImageMatches, best_threshold,
@@ -94,22 +96,24 @@ def evaluate(annotations: Annotations, found: Sequence[Found],
             F1.
     """
     num_classes = len(annotations.classes)
-    whole = [SIZES['all']]
+    whole, ranges = [SIZES['all']], list(SIZES.values())
     limited, ious, errors = [], [], []
     matches: Dict[str, List[ImageMatches]] = dict(segm=[], boundary=[],
                                                   bbox=[])
     for detections, truth in zip(found, annotations.truth):
         detections = strongest(detections, settings.max_dets)
         limited.append(detections)
-        for kind, items in matches.items():
-            overlap = overlaps(detections, truth, kind,
-                               settings.dilation_ratio)
-            ranges = list(SIZES.values()) if kind == 'segm' else whole
-            items.append(
-                match_image(overlap, detections, truth, num_classes, ranges))
-            if kind == 'segm':
-                ious.append(overlap)
-                errors.append(_errors(overlap, detections, truth, items[-1]))
+        ious.append(overlaps(detections, truth))
+        edges = boundary_overlaps(detections, truth, ious[-1],
+                                  settings.dilation_ratio, FOREGROUND_IOU)
+        boxes = overlaps(detections, truth, 'bbox')
+        for kind, overlap, areas in (('segm', ious[-1], ranges),
+                                     ('boundary', edges, whole),
+                                     ('bbox', boxes, whole)):
+            matches[kind].append(
+                match_image(overlap, detections, truth, num_classes, areas))
+        errors.append(
+            _errors(ious[-1], detections, truth, matches['segm'][-1]))
     sizes = dict(zip(SIZES, rank_images(matches['segm'])))
     if threshold is None:
         scores = np.concatenate([item.scores for item in limited])
@@ -140,12 +144,13 @@ def _errors(ious: np.ndarray, found: Found, truth: Truth,
                            position[matches.matched[0, 0][kept]])
 
 
-def overall_numbers(model: Evaluated,
-                    weights: np.ndarray) -> Dict[str, np.ndarray]:
-    """Return metric -> (B,) values.
+def precision_numbers(model: Evaluated, classes: Sequence[str],
+                      weights: np.ndarray) -> Tuple[Dict, Dict]:
+    """Return metric -> (B,) values, and class -> (B,) mask APs.
 
     Args:
         model: The model.
+        classes: K names.
         weights: (B, I).
     """
     table = class_precisions(model.sizes['all'], weights)  # (K, B, T)
@@ -155,31 +160,38 @@ def overall_numbers(model: Evaluated,
         'mask AP50': by_threshold[:, _threshold(0.5)],
         'mask AP75': by_threshold[:, _threshold(0.75)],
     }
-    for name in ('boundary', 'bbox'):
-        table = class_precisions(getattr(model, name), weights)
-        key = 'box AP' if name == 'bbox' else 'boundary AP'
-        numbers[key] = nan_mean(table).mean(axis=1)
-    for size in list(SIZES)[1:]:
-        table = class_precisions(model.sizes[size], weights)
-        numbers[f'mask AP {size}'] = nan_mean(table).mean(axis=1)
-    return numbers
+    others = {'boundary AP': model.boundary, 'box AP': model.bbox}
+    others.update({f'mask AP {size}': model.sizes[size]
+                   for size in list(SIZES)[1:]})
+    for key, rankings in others.items():
+        numbers[key] = nan_mean(
+            class_precisions(rankings, weights)).mean(axis=1)
+    return numbers, dict(zip(classes, table.mean(axis=2)))
 
 
 def _threshold(value: float) -> int:
     return int(np.flatnonzero(np.isclose(IOU_THRESHOLDS, value))[0])
 
 
-def class_numbers(model: Evaluated, annotations: Annotations,
-                  weights: np.ndarray) -> Dict[str, np.ndarray]:
-    """Return class -> (B,) mask APs.
+def image_support(model: Evaluated, classes: Sequence[str]) -> Dict[str, int]:
+    """Return metric or class -> number of images with something to find.
+
+    A number that rests on one image does not vary with the images drawn: its
+    interval would be a point.
 
     Args:
-        model: The model.
-        annotations: The ground truth.
-        weights: (B, I).
+        model: Any model on these images.
+        classes: K names.
     """
-    table = class_precisions(model.sizes['all'], weights).mean(axis=2)
-    return dict(zip(annotations.classes, table))
+
+    def count(rankings: Sequence[Ranking]) -> int:
+        return int(np.any([r.num_truth > 0 for r in rankings], axis=0).sum())
+
+    support = {f'mask AP {size}': count(model.sizes[size])
+               for size in list(SIZES)[1:]}
+    for k, name in enumerate(classes):
+        support[name] = count([model.sizes['all'][k]])
+    return support
 
 
 def error_numbers(model: Evaluated,

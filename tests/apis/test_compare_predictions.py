@@ -120,7 +120,7 @@ def test_nothing_on_a_side(scene, tmp_path, empty):
     ap = result.overall['mask AP']
     if empty == 'truth':
         assert ap.a is ap.b is ap.difference is ap.low is None
-        assert '7 images have no instances' in to_text(result)
+        assert 'Images without instances to find: 7;' in to_text(result)
     elif empty == 'both':
         assert ap[:5] == (0, 0, 0, 0, 0)
     else:
@@ -133,6 +133,30 @@ def test_nothing_on_a_side(scene, tmp_path, empty):
     written = write_comparison(result, tmp_path / 'out', num_images=2)
     assert (tmp_path / 'out/comparison.json') in written
     json.loads((tmp_path / 'out/comparison.json').read_text())
+
+
+def test_what_rests_on_one_image_has_no_interval(scene, tmp_path):
+    annotations, worse, better = json.loads(json.dumps(scene))
+    fives = [a for a in annotations['annotations'] if a['category_id'] == 5]
+    alone = next(a['image_id'] for a in fives if not a['iscrowd'])
+    for item in fives:
+        if item['image_id'] != alone:
+            item['category_id'] = 2
+    result = compare_predictions(
+        *write(tmp_path, annotations, worse, better), settings=FEW)
+    five, two = (result.classes[name] for name in ('five', 'two'))
+    assert five.difference is not None and five.low is five.high is None
+    assert not five.clear
+    assert two.low is not None
+    for items in (annotations['images'], annotations['annotations'], worse,
+                  better):
+        items[:] = [item for item in items
+                    if item.get('image_id', item.get('id')) == alone]
+    single = compare_predictions(
+        *write(tmp_path, annotations, worse, better), settings=FEW)
+    for part in ('overall', 'classes', 'bands', 'errors'):
+        for item in getattr(single, part).values():
+            assert item.low is item.high is None and not item.clear
 
 
 def test_names_of_models(tmp_path, scene):
@@ -187,9 +211,10 @@ def test_notes_say_what_a_reader_should_know(scene, tmp_path):
         *write(tmp_path, annotations, worse, better),
         settings=Settings(resamples=1, max_dets=1))
     text = '\n'.join(result.notes)
-    assert '1 instances carry `ignore`' in text
-    assert 'beyond the limit by image and class' in text
-    assert '1 classes have no instances and no AP: nine' in text
+    assert 'Instances with `ignore`: 1;' in text
+    assert 'beyond the limit by image and class: ' in text
+    assert 'without instances, and so without AP: 1 (nine).' in text
+    assert '7 images are few' in text
 
 
 def test_text_and_markdown(comparison):

@@ -15,9 +15,8 @@ from pycocotools.cocoeval import COCOeval
 
 from mmseghead.evaluation.coco_files import read_annotations, read_results
 from mmseghead.evaluation.evaluated_model import (Settings, band_numbers,
-                                                  class_numbers, confusion,
-                                                  error_numbers, evaluate,
-                                                  overall_numbers)
+                                                  confusion, error_numbers,
+                                                  evaluate, precision_numbers)
 from mmseghead.testing.coco_scene import random_coco
 
 
@@ -65,6 +64,10 @@ def reference(annotations, results, kind, faster, max_dets=100):
     return numbers
 
 
+def overall_numbers(model, weights):
+    return precision_numbers(model, ('two', 'five', 'nine'), weights)[0]
+
+
 def one(numbers):
     return {key: value[0] for key, value in numbers.items()}
 
@@ -77,8 +80,8 @@ def test_numbers_equal_both_tools(folder, seed):
         return
     truth, model = read(folder, annotations, results)
     weights = np.ones((1, 5))
-    mine = one(overall_numbers(model, weights))
-    classes = one(class_numbers(model, truth, weights))
+    mine, classes = map(one, precision_numbers(
+        model, truth.classes, weights))
     for faster in (False, True):
         masks = reference(annotations, results, 'segm', faster)
         for key, value in {**mine, **classes}.items():
@@ -156,6 +159,17 @@ def test_no_error_types_are_left_without_errors(folder):
     assert set(np.concatenate(list(bands[0].values()))) <= {1.0} or \
         np.nanmin(np.concatenate(list(bands[0].values()))) == 1
     assert counts[0]['whole mask'] == len(perfect)
+
+
+def test_a_class_with_nothing_left_to_find_gains_nothing(folder):
+    annotations, _ = random_coco(4, crowds=False)
+    found = [dict(image_id=a['image_id'], category_id=2,
+                  segmentation=a['segmentation'], score=0.01 * a['id'])
+             for a in annotations['annotations'] if a['category_id'] == 2]
+    _, model = read(folder, annotations, found)
+    weights = np.ones((1, 5))
+    assert one(overall_numbers(model, weights))['mask AP50'] == 0.5
+    assert one(error_numbers(model, weights))['missed'] == 0
 
 
 def test_the_gain_starts_from_average_precision(folder):

@@ -9,8 +9,6 @@ from faster_coco_eval.core.mask import rleToBoundary
 from pycocotools import mask as mask_api
 
 RLE = Dict[str, Any]
-#: What overlap can be measured of.
-KINDS = ('segm', 'boundary', 'bbox')
 
 
 class Truth(NamedTuple):
@@ -75,32 +73,57 @@ def strongest(found: Found, max_dets: int) -> Found:
     return found.take(np.sort(np.concatenate(kept)))
 
 
-def overlaps(found: Found, truth: Truth, kind: str = 'segm',
-             dilation_ratio: float = 0.02) -> np.ndarray:
+def overlaps(found: Found, truth: Truth, kind: str = 'segm') -> np.ndarray:
     """Return how much detections overlap the ground truth.
 
     Args:
         found: The detections.
         truth: The ground truth.
-        kind: ``segm`` and ``bbox``: the IoU of masks or boxes;
-            ``boundary``: of mask IoU and the IoU of the masks' inner bands
-            along the outline the smaller one (Cheng et al., "Boundary IoU",
-            CVPR 2021).
-        dilation_ratio: Width of these bands, as a share of the diagonal.
+        kind: ``segm`` or ``bbox``, the IoU of masks or of boxes.
 
     Returns:
-        (D, G), 0 to 1. Crowds: the share of the detection within, for
-        ``boundary`` of its mask.
+        (D, G), 0 to 1. Of crowds the share of the detection within.
     """
     if not len(found.labels) or not len(truth.labels):
         return np.zeros((len(found.labels), len(truth.labels)))
     crowd = truth.crowd.astype(int).tolist()
     if kind == 'bbox':
         return np.asarray(mask_api.iou(found.boxes, truth.boxes, crowd))
-    ious = np.asarray(mask_api.iou(found.masks, truth.masks, crowd))
-    if kind == 'segm':
-        return ious
-    bands = [[rleToBoundary(mask, dilation_ratio) for mask in masks]
-             for masks in (found.masks, truth.masks)]
-    edges = np.asarray(mask_api.iou(*bands, crowd))
-    return np.where(truth.crowd[None], ious, np.minimum(ious, edges))
+    return np.asarray(mask_api.iou(found.masks, truth.masks, crowd))
+
+
+def boundary_overlaps(found: Found, truth: Truth, ious: np.ndarray,
+                      dilation_ratio: float = 0.02,
+                      least: float = 0.0) -> np.ndarray:
+    """Return boundary IoUs of detections with the ground truth.
+
+    Of mask IoU and the IoU of the masks' inner bands along the outline the
+    smaller one (Cheng et al., "Boundary IoU", CVPR 2021).
+
+    Args:
+        found: The detections.
+        truth: The ground truth.
+        ious: (D, G) of the masks, see :func:`overlaps`.
+        dilation_ratio: Width of the bands, as a share of the diagonal.
+        least: Where the mask IoU is less, or the classes differ, it is
+            returned as it is: bands are dear, and the boundary IoU is not
+            larger.
+
+    Returns:
+        (D, G), 0 to 1. Of crowds the share of the detection's mask within.
+    """
+    wanted = (ious >= least) & ~truth.crowd[None]
+    if least > 0:
+        wanted &= found.labels[:, None] == truth.labels[None]
+    rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
+    result = ious.copy()
+    if not len(rows):
+        return result
+    bands = [[rleToBoundary(masks[i], dilation_ratio) for i in chosen]
+             for masks, chosen in ((found.masks, rows),
+                                   (truth.masks, columns))]
+    edges = np.asarray(mask_api.iou(*bands, [0] * len(columns)))
+    part = np.ix_(rows, columns)
+    result[part] = np.where(wanted[part], np.minimum(ious[part], edges),
+                            ious[part])
+    return result

@@ -52,7 +52,8 @@ class Difference(NamedTuple):
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray,
-                      confidence: float = 0.95) -> Difference:
+                      confidence: float = 0.95,
+                      num_images: Optional[int] = None) -> Difference:
     """Return the difference of two numbers with its percentile interval.
 
     Args:
@@ -60,9 +61,11 @@ def paired_difference(a: np.ndarray, b: np.ndarray,
             where a resample has nothing to measure; these are left out.
         b: (1 + B,) of the second, on the same resamples.
         confidence: Share of the resamples within the interval.
+        num_images: How many images the numbers rest on, if that is known.
 
     Returns:
-        No ends where fewer than two resamples are left.
+        No ends where they rest on fewer than two images, or fewer than two
+        resamples are left.
     """
     if np.isnan(a[0]) or np.isnan(b[0]):
         values = [None if np.isnan(x) else float(x) for x in (a[0], b[0])]
@@ -70,7 +73,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray,
     drawn = (b - a)[1:]
     drawn = drawn[~np.isnan(drawn)]
     ends: list = [None, None, None]
-    if len(drawn) > 1:
+    if len(drawn) > 1 and (num_images is None or num_images > 1):
         tail = 50 * (1 - confidence)
         ends = [float(x) for x in np.percentile(drawn, [tail, 100 - tail])]
         ends.append(float((drawn > 0).mean() + (drawn == 0).mean() / 2))

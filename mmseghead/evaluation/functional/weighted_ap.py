@@ -45,8 +45,10 @@ def average_precision(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
     """
     num_weights, num_found = len(weights), len(ranking.image)
     step = max(_MOST_CELLS // max(num_found, 1), 1)
+    # Of a resampled set most calls get floats already: no copy then.
+    weights = np.asarray(weights, float)
     parts = [
-        _average_precision(ranking, weights[i:i + step].astype(float))
+        _average_precision(ranking, weights[i:i + step])
         for i in range(0, num_weights, step)
     ]
     empty = np.empty((0, len(ranking.correct)))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
-from mmseghead.evaluation.functional.instances import (Found, Truth, overlaps,
-                                                       strongest)
+from mmseghead.evaluation.functional.instances import (Found, Truth,
+                                                       boundary_overlaps,
+                                                       overlaps, strongest)
 from mmseghead.testing.coco_scene import random_mask
 
 
@@ -34,11 +35,12 @@ def inner_band(mask, width):
 def test_overlaps_equal_pixel_counts():
     rng = np.random.default_rng(2)
     found = [random_mask(rng) for _ in range(4)]
-    truth = [random_mask(rng) for _ in range(3)] + [found[0]]
+    truth = [np.roll(mask, (2, -3), (0, 1)) for mask in found[:3]]
+    truth.append(found[0])
     crowd = [False, True, False, False]
-    masks = overlaps(found_of(found), truth_of(truth, crowd))
-    edges = overlaps(found_of(found), truth_of(truth, crowd), 'boundary',
-                     0.05)
+    both = found_of(found), truth_of(truth, crowd)
+    masks = overlaps(*both)
+    edges = boundary_overlaps(*both, masks, 0.05)
     width = round(0.05 * np.hypot(*found[0].shape))
     for d, one in enumerate(found):
         for g, other in enumerate(truth):
@@ -52,6 +54,16 @@ def test_overlaps_equal_pixel_counts():
     assert masks[0, 3] == 1 and edges[0, 3] == 1
 
 
+def test_a_common_outline_does_not_hide_a_hole():
+    solid = np.zeros((37, 52), bool)
+    solid[5:30, 8:40] = True
+    ring = inner_band(solid, 3)
+    both = found_of([ring]), truth_of([solid], [False])
+    ious = overlaps(*both)
+    # The bands are equal, the masks are not: the smaller one counts.
+    assert boundary_overlaps(*both, ious, 0.05) == ious < 1
+
+
 def test_boxes_overlap_by_their_own():
     rng = np.random.default_rng(2)
     found = found_of([random_mask(rng)])
@@ -61,13 +73,32 @@ def test_boxes_overlap_by_their_own():
     assert overlaps(found, truth, 'bbox')[0, 0] == pytest.approx(12 / 60)
 
 
-@pytest.mark.parametrize('kind', ['segm', 'boundary', 'bbox'])
+def test_bands_are_spared_where_they_cannot_matter():
+    rng = np.random.default_rng(4)
+    masks = [random_mask(rng) for _ in range(4)]
+    found = found_of([np.roll(mask, 1, 0) for mask in masks], [0, 1, 0, 1])
+    truth = truth_of(masks, [False, False, True, False])
+    truth = truth._replace(labels=np.array([0, 0, 0, 1]))
+    ious = overlaps(found, truth)
+    whole = boundary_overlaps(found, truth, ious)
+    part = boundary_overlaps(found, truth, ious, least=0.5)
+    exact = (ious >= 0.5) & (found.labels[:, None] == truth.labels)
+    assert exact.any() and not exact.all()
+    assert (part[exact] == whole[exact]).all()
+    assert (whole[exact] < ious[exact]).any()
+    assert (part[~exact] == ious[~exact]).all()
+
+
+@pytest.mark.parametrize('kind', ['segm', 'bbox'])
 def test_nothing_on_either_side(kind):
     rng = np.random.default_rng(2)
     masks = [random_mask(rng) for _ in range(3)]
-    assert overlaps(found_of([]), truth_of(masks, [False] * 3),
-                    kind).shape == (0, 3)
-    assert overlaps(found_of(masks), truth_of([], []), kind).shape == (3, 0)
+    for found, truth in ((found_of([]), truth_of(masks, [False] * 3)),
+                         (found_of(masks), truth_of([], []))):
+        shape = len(found.labels), len(truth.labels)
+        ious = overlaps(found, truth, kind)
+        assert ious.shape == shape
+        assert boundary_overlaps(found, truth, ious).shape == shape
 
 
 def test_strongest_limits_each_class():

@@ -29,6 +29,15 @@ def test_rank_joins_by_class_and_score():
     assert one.num_truth.tolist() == [2, 0]
 
 
+def test_a_threshold_keeps_all_detections_of_a_score():
+    scores = np.array([0.9, 0.5, 0.5, 0.5, 0.5, 0.5])
+    right = np.array([[True, True, False, False, False, False]])
+    ranking = Ranking(np.zeros(6, int), right, np.ones_like(right),
+                      np.array([2]))
+    # Both right ones come with four wrong ones: F1 falls from 2/3 to 1/2.
+    assert best_threshold([ranking], [scores]) == 0.9
+
+
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()),
                 max_size=9), st.integers(0, 5))

@@ -51,5 +51,8 @@ def test_what_is_not_defined_stays_so():
     # Resamples without anything to measure are left out.
     part = np.array([0.0, 1.0, np.nan, 3.0])
     assert paired_difference(part, part + 2).low == pytest.approx(2)
+    assert paired_difference(part, part + 2, num_images=2).high == 2
+    assert paired_difference(part, part + 2, num_images=1)[2:] == (
+        2.0, None, None, None)
     alone = np.array([0.5, np.nan, np.nan])
     assert paired_difference(alone, alone)[2:] == (0.0, None, None, None)
