@@ -25,6 +25,7 @@ ALLOWED = {
     'models.dense_heads': HEADS,
     'models.roi_heads': HEADS,
     'models.detectors': FLOOR,
+    'models.test_time_augs': PARTS,
     'datasets': PARTS,
     'evaluation': PARTS,
     'visualization': PARTS | {'datasets', 'evaluation'},

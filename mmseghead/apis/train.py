@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence
 
 import torch
 import torch.distributed as torch_dist
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 from mmengine.device import is_cuda_available
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -186,21 +186,6 @@ def set_outputs(cfg: Config,
         draw=True, show=show, wait_time=wait_time)
     if show_dir:
         cfg.default_hooks.visualization.test_out_dir = show_dir
-
-
-def enable_tta(cfg: Config) -> None:
-    """Use the test-time augmentation that the config defines.
-
-    Raises:
-        KeyError: if the config lacks ``tta_model`` or ``tta_pipeline``. There
-            is no default: mmdet's merges boxes and refuses masks.
-    """
-    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
-    if missing:
-        raise KeyError(f'--tta needs {" and ".join(missing)} in the config; '
-                       "mmdet's own test-time augmentation has no masks.")
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
 def _prepare_cpu(cfg: Config) -> None:

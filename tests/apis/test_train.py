@@ -236,8 +236,6 @@ def test_amp_on_the_cpu_is_bfloat16(tiny_config):
 
 def test_switches_need_their_config_keys(tiny_config):
     cfg = apis.load_config(str(tiny_config))
-    with pytest.raises(KeyError, match='tta_model'):
-        apis.enable_tta(cfg)
     apis.enable_auto_scale_lr(cfg)
     assert cfg.auto_scale_lr.enable
     del cfg.auto_scale_lr['base_batch_size']

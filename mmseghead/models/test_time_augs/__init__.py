@@ -1,0 +1,4 @@
+"""Test-time augmentation."""
+from .mask_tta_model import MaskTTAModel
+
+__all__ = ['MaskTTAModel']
