@@ -75,7 +75,7 @@ class EarlyStopHook(EarlyStoppingHook):
         """Go through the scores of what is being resumed again."""
         self._scores = {}
         path = Path(runner.work_dir) / _FILE
-        if runner.iter == 0 or not path.is_file():
+        if not path.is_file():
             return
         scores = json.loads(path.read_text()).get(self.monitor, {})
         # Validations after the checkpoint will be done again.

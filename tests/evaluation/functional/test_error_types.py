@@ -103,6 +103,10 @@ def test_only_the_surest_detection_is_mended():
     (ranking, ) = mend([errors], 1, 'localisation')
     assert ranking.correct.tolist() == [[True]]
     assert gains([errors], 1)['localisation'] == pytest.approx(1)
+    # The surest one: it comes before the background detection.
+    errors = classify([[0.2], [0.0], [0.4]], [0, 0, 0], [0], [-1, -1, -1])
+    (ranking, ) = mend([errors], 1, 'localisation')
+    assert ranking.correct.tolist() == [[True, False]]
 
 
 def test_a_found_instance_is_not_found_again():
