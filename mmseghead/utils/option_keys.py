@@ -12,7 +12,7 @@ RUNNER_KEYS = ('model', 'work_dir', 'train_dataloader', 'val_dataloader',
                'visualizer', 'default_scope', 'randomness', 'experiment_name',
                'model_wrapper_cfg', 'runner_type', 'custom_imports', 'classes',
                'find_unused_parameters', 'sync_bn', 'compile', 'strategy',
-               'efficient_conv_bn_eval')
+               'efficient_conv_bn_eval', 'mask_budget_mib')
 # How alike an unknown key must be to an existing one to count as its typo.
 _ALIKE = 0.8
 
