@@ -206,4 +206,3 @@ def _without_downloads(node):
     if isinstance(node, (list, tuple)):
         return type(node)(_without_downloads(item) for item in node)
     return node
-

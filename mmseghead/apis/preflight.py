@@ -10,7 +10,7 @@ from torch import nn
 from mmseghead.datasets.coco_checks import find_problems
 from mmseghead.datasets.coco_json import read_json
 from mmseghead.engine.hooks.class_check_hook import (OTHER_CLASSES,
-                                                    wrong_class_counts)
+                                                     wrong_class_counts)
 from mmseghead.engine.preflight import (batch_findings, data_findings,
                                         key_findings, memory_findings)
 from mmseghead.registry import DATASETS

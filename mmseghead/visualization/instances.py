@@ -1,9 +1,11 @@
 """Instances drawn over images."""
 import colorsys
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
+
+from mmseghead.functional.mask_rle import EncodedMasks, decoded
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BAR_PX = 24  # height of a panel's title bar
@@ -20,7 +22,7 @@ def instance_color(index: int) -> Tuple[int, int, int]:
 
 
 def draw_instances(image: np.ndarray,
-                   masks: np.ndarray,
+                   masks: Union[np.ndarray, EncodedMasks],
                    captions: Optional[Sequence[str]] = None,
                    scale: int = 1,
                    colors: Optional[Sequence[Tuple[int, int, int]]] = None
@@ -29,7 +31,8 @@ def draw_instances(image: np.ndarray,
 
     Args:
         image: (H, W, 3) uint8, BGR.
-        masks: (N, H, W) bool; drawn in this order, later ones on top.
+        masks: (N, H, W) bool or ``EncodedMasks``; drawn in this order, later
+            ones on top, one at a time.
         captions: A short text for each instance, drawn at its top left;
             nothing where it is empty.
         scale: Enlargement of the picture, so that outlines of small
@@ -43,7 +46,7 @@ def draw_instances(image: np.ndarray,
     Raises:
         ValueError: if masks and image, or masks and captions, don't match.
     """
-    if masks.ndim != 3 or masks.shape[1:] != image.shape[:2]:
+    if len(masks.shape) != 3 or tuple(masks.shape[1:]) != image.shape[:2]:
         raise ValueError(
             f'`masks` of draw_instances must have shape (N, '
             f'{image.shape[0]}, {image.shape[1]}), got {masks.shape}.')
@@ -53,22 +56,29 @@ def draw_instances(image: np.ndarray,
     canvas = cv2.resize(
         image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     texts = []
-    for index, mask in enumerate(masks):
-        if not mask.any():
+    for index, mask in enumerate(decoded(masks)):
+        rows = np.flatnonzero(mask.any(1))
+        if not len(rows):
             continue
+        top, bottom = rows[0], rows[-1] + 1
+        columns = np.flatnonzero(mask[top:bottom].any(0))
+        left = columns[0]
         color = colors[index] if colors else instance_color(index)
+        # Only the mask's box is worked on: images may be large.
         large = cv2.resize(
-            mask.astype(np.uint8), None, fx=scale, fy=scale,
-            interpolation=cv2.INTER_NEAREST)
+            mask[top:bottom, left:columns[-1] + 1].astype(np.uint8), None,
+            fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+        top, left = int(top) * scale, int(left) * scale
+        part = canvas[top:top + large.shape[0], left:left + large.shape[1]]
         inside = large.astype(bool)
-        canvas[inside] = ((1 - _FILL) * canvas[inside] +
-                          _FILL * np.array(color)).astype(np.uint8)
+        part[inside] = ((1 - _FILL) * part[inside] +
+                        _FILL * np.array(color)).astype(np.uint8)
         contours, _ = cv2.findContours(large, cv2.RETR_CCOMP,
                                        cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, color, 1, cv2.LINE_AA)
+        cv2.drawContours(canvas, contours, -1, color, 1, cv2.LINE_AA,
+                         offset=(left, top))
         if captions is not None and captions[index]:
-            rows, columns = np.nonzero(large)
-            texts.append((captions[index], columns.min(), rows.min()))
+            texts.append((captions[index], left, top))
     # Last, so that no mask covers a caption.
     for text, left, top in texts:
         _put_caption(canvas, text, int(left), int(top))
