@@ -94,7 +94,7 @@ def make_plots(comparison: Comparison) -> Dict[str, Figure]:
         kept = sorted(order[:_MOST_CLASSES],
                       key=lambda key: -classes[key].difference)
         groups['mask AP of classes' if len(kept) == len(order) else
-               f'mask AP, {len(kept)} classes that differ most'] = {
+               f'{len(kept)} most different classes'] = {
             key: classes[key] for key in kept}
     percent = f'{100 * comparison.settings.confidence:g} %'
     plots = {

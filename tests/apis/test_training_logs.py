@@ -2,6 +2,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -175,3 +177,20 @@ def test_csv_holds_every_number(tmp_path):
     rows = list(csv.DictReader(io.StringIO(logs_to_csv([run, run]))))
     assert len(rows) == 2 * sum(len(s.steps) for s in run.series.values())
     assert rows[1] == dict(run='run', key='loss', step='40', value='2.5')
+
+
+def test_the_tool(tmp_path, repository):
+    for name in ('one', 'two'):
+        write(tmp_path / name, '20260101_120000',
+              [*train_rows(20, 100), val_row(0.25)])
+    out = [tmp_path / f'out.{end}' for end in ('png', 'json', 'csv')]
+    done = subprocess.run(
+        [sys.executable, repository / 'tools/analysis_tools/analyze_logs.py',
+         tmp_path / 'one', tmp_path / 'two', '--smooth', '2', '--out', out[0],
+         '--json', out[1], '--csv', out[2]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'coco/segm_mAP     1   0.25' in done.stdout
+    assert '100 iterations, seconds each: mean 0.500' in done.stdout
+    assert out[0].read_bytes().startswith(b'\x89PNG')
+    assert list(json.loads(out[1].read_text())) == ['one', 'two']
+    assert out[2].read_text().startswith('run,key,step,value\none,loss,20,')
