@@ -1,5 +1,6 @@
 """Predictions for images in memory: whole, in tiles, or with several views."""
-from typing import List, Optional, Sequence, Tuple
+import copy
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from .tta import enable_tta
 
 #: Share of a tile's side that it has in common with the next one.
 TILE_OVERLAP = 0.25
+_FIELDS = ('bboxes', 'scores', 'labels', 'masks')
 _LOADERS = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadProposals')
 
 
@@ -59,7 +61,7 @@ class Predictor:
                              f'got {batch_size!r}.')
         if tile is not None:
             plan_tiles((1, 1), tile, overlap)  # complains of wrong numbers
-        cfg = cfg.copy()
+        cfg = copy.deepcopy(cfg)
         if tta:
             enable_tta(cfg)
         self.tile, self.overlap = tile, overlap
@@ -127,21 +129,27 @@ class Predictor:
 
     @torch.no_grad()
     def _predict(self, images: Sequence[np.ndarray]) -> List[InstanceData]:
-        results = []
-        for i in range(0, len(images), self.batch_size):
-            batch = pseudo_collate([
-                self.pipeline(dict(img=np.ascontiguousarray(image), img_id=0))
-                for image in images[i:i + self.batch_size]
-            ])
-            for sample in self.model.test_step(batch):
-                found = sample.pred_instances.cpu()
-                found = InstanceData(**{
-                    name: found[name]
-                    for name in ('bboxes', 'scores', 'labels', 'masks')
-                    if name in found
-                })
-                results.append(found[found.scores >= self.score_thr])
-        return results
+        results: Dict[int, InstanceData] = {}
+        for begin in range(0, len(images), self.batch_size):
+            groups: Dict[tuple, list] = {}
+            for i, image in enumerate(images[begin:begin + self.batch_size]):
+                data = self.pipeline(
+                    dict(img=np.ascontiguousarray(image), img_id=0))
+                groups.setdefault(_shapes(data['inputs']), []).append(
+                    (begin + i, data))
+            # Not together with larger ones: the padding would be seen by
+            # norms over the whole map, and change what is found.
+            for group in groups.values():
+                batch = pseudo_collate([data for _, data in group])
+                for (i, _), sample in zip(group, self.model.test_step(batch)):
+                    results[i] = self._selected(sample.pred_instances.cpu())
+        return [results[i] for i in range(len(images))]
+
+    def _selected(self, found: InstanceData) -> InstanceData:
+        """Return what is sure enough, without fields of single methods."""
+        found = InstanceData(
+            **{name: found[name] for name in _FIELDS if name in found})
+        return found[found.scores >= self.score_thr]
 
 
 def array_pipeline(pipeline: Sequence[dict]) -> List[dict]:
@@ -151,7 +159,8 @@ def array_pipeline(pipeline: Sequence[dict]) -> List[dict]:
         pipeline: It loads the image first; what loads annotations is left
             out.
     """
-    steps = [dict(step) for step in pipeline]
+    # Deep: TestTimeAug puts what it builds into the lists it is given.
+    steps = copy.deepcopy(list(pipeline))
     steps[0]['type'] = 'mmdet.LoadImageFromNDArray'
     result = []
     for step in steps:
@@ -179,6 +188,13 @@ def class_names(cfg: Config) -> Sequence[str]:
     return classes
 
 
+def _shapes(inputs: Union[torch.Tensor, List[torch.Tensor]]) -> tuple:
+    """Return the shape of an image, or of each view of it."""
+    if isinstance(inputs, torch.Tensor):
+        return tuple(inputs.shape)
+    return tuple(tuple(view.shape) for view in inputs)
+
+
 def _crop(image: np.ndarray, tile: Tile) -> np.ndarray:
     top, left, bottom, right = tile
     return image[top:bottom, left:right]
@@ -193,7 +209,7 @@ def _check_image(image: np.ndarray) -> None:
                          f'with pixels, got {what}.')
 
 
-def _without_downloads(node):
+def _without_downloads(node: Any) -> Any:
     """Return a model's config that loads no weights when it is built."""
     if isinstance(node, dict):
         init = node.get('init_cfg')

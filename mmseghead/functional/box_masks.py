@@ -3,7 +3,7 @@
 Legend: n boxes, G masks of an image, H/W height and width of the image, s
 side of a mask in its frame.
 """
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -72,13 +72,27 @@ def paste_masks(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
     return collect_masks(parts, len(probs), shape, probs.device)
 
 
-def _pasted(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
-            threshold: float) -> Iterator[MaskPart]:
-    """Yield the window of each mask."""
+def paste_windows(boxes: Tensor, shape: Tuple[int, int]) -> List[List[int]]:
+    """Return outside of which windows nothing is pasted.
+
+    Args:
+        boxes: (n, 4) x1, y1, x2, y2 in pixels.
+        shape: (H, W).
+
+    Returns:
+        n times left, top, right, bottom, ends exclusive: a pixel more than
+        the box on each side, as mmdet has it on a CPU.
+    """
     height, width = shape
     windows = torch.cat((boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1), 1)
     limits = windows.new_tensor([width, height, width, height])
-    windows = torch.minimum(windows.clamp(min=0), limits).long().tolist()
+    return torch.minimum(windows.clamp(min=0), limits).long().tolist()
+
+
+def _pasted(probs: Tensor, boxes: Tensor, shape: Tuple[int, int],
+            threshold: float) -> Iterator[MaskPart]:
+    """Yield the window of each mask."""
+    windows = paste_windows(boxes, shape)
     for i, (left, top, right, bottom) in enumerate(windows):
         x1, y1, x2, y2 = boxes[i].float()
         grid = torch.stack(

@@ -1,5 +1,5 @@
 """mmdet's RoI mask heads, within the memory budget of masks."""
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import numpy as np
 from mmdet.models.roi_heads.mask_heads import CoarseMaskHead as _CoarseMaskHead
@@ -7,8 +7,9 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead as _FCNMaskHead
 from mmengine.config import ConfigDict
 from torch import Tensor
 
+from mmseghead.functional.box_masks import paste_windows
 from mmseghead.functional.mask_parts import (MaskPart, Masks, collect_masks,
-                                             masks_per_pass)
+                                             masks_fit, masks_per_pass)
 from mmseghead.registry import MODELS
 
 # What mmdet holds for a pixel that it pastes: two coordinates, one value,
@@ -52,22 +53,31 @@ class _BoundedPasting:
             factors = bboxes.new_tensor(img_meta['scale_factor']).tolist()
             size = [int(np.round(a * b)) for a, b in zip(size, factors[::-1])]
         # On a CPU mmdet pastes them one by one into their masks.
-        pixels = size[0] * size[1]
-        step = masks_per_pass(
-            pixels, _BYTES_PER_PIXEL *
-            pixels) if bboxes.device.type == 'cpu' else masks_per_pass(
-                _BYTES_PER_PIXEL * pixels)
+        on_cpu = bboxes.device.type == 'cpu'
+        work = _BYTES_PER_PIXEL * size[0] * size[1]
+        step = masks_per_pass(size[0] * size[1], work) if on_cpu else (
+            masks_per_pass(work))
 
         def parts() -> Iterator[MaskPart]:
             for i in range(0, len(bboxes), step):
                 rows = range(i, min(i + step, len(bboxes)))
                 part = slice(rows.start, rows.stop)
-                yield MaskPart(
-                    rows,
-                    paste(mask_preds[part], bboxes[part], labels[part],
-                          *common))
+                masks = paste(mask_preds[part], bboxes[part], labels[part],
+                              *common)
+                if on_cpu and not masks_fit(len(bboxes), size):
+                    yield from _windows(rows, masks, bboxes[part])
+                else:
+                    yield MaskPart(rows, masks)
 
         return collect_masks(parts(), len(bboxes), size, bboxes.device)
+
+
+def _windows(rows: Sequence[int], masks: Tensor,
+             boxes: Tensor) -> Iterator[MaskPart]:
+    """Yield what is to be encoded: the rest of a large mask is empty."""
+    windows = paste_windows(boxes, masks.shape[1:])
+    for row, mask, (left, top, right, bottom) in zip(rows, masks, windows):
+        yield MaskPart([row], mask[None, top:bottom, left:right], top, left)
 
 
 @MODELS.register_module()
