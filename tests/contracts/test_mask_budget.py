@@ -132,12 +132,13 @@ def test_no_instance(path):
 @each_method
 def test_memory_stays_below_the_budget(path):
     """All live memory together, and all masks would not fit."""
-    ori_shape = (1400, 2000)
+    mib = 64
     model = build(path, score_thr=0., max_per_img=100)
     count = len(predict(model, (20, 28), None, 100))
+    # Clusters of random embeddings are few.
+    ori_shape = (1400, 2000) if count > 50 else (2800, 4000)
     too_much = count * ori_shape[0] * ori_shape[1] / 2**20
-    mib = min(64, too_much / 1.4)
-    assert mib > 10
+    assert too_much > mib + 5
     network = peak_mib(lambda: predict(model, (20, 28), mib, 100))
     both = peak_mib(lambda: predict(model, ori_shape, mib, 100))
     assert both < network + mib, f'{count} masks of {too_much:.0f} MiB'

@@ -26,6 +26,7 @@ def maps_of(number, calls=None):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(combined_maps, '_CELLS_PER_BLOCK', HEIGHT * WIDTH * 8)
+    monkeypatch.setattr(combined_maps, '_MIN_ROWS', 1)
 
 
 @pytest.mark.parametrize('mib', [0, None])

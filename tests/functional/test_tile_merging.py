@@ -137,6 +137,16 @@ def test_one_tile_never_merges_its_own():
         [.6, .5])
 
 
+def test_one_partner_in_another_tile():
+    """What a model let stand twice in one tile stays twice."""
+    tiles = [(0, 0, 90, 70), (0, 40, 90, 131)]
+    found = seen(tiles, [(disk(55, 40, 9), .9, 0)])
+    twice = found[1].masks * 2
+    found[1] = TileDetections(tiles[1], twice, np.array([.8, .7]),
+                              np.array([0, 0]))
+    assert merge_tiles(found, SIZE).scores.tolist() == pytest.approx([.9, .7])
+
+
 def test_nothing_found():
     tiles = plan_tiles(SIZE, 40)
     merged = merge_tiles(seen(tiles, []), SIZE)
