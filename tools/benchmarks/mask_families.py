@@ -1,4 +1,8 @@
-"""What each family of heads makes masks from, for a made-up image."""
+"""What each family of heads makes masks from, for a made-up image.
+
+Each function makes up the outputs of a network, and returns what makes masks
+of them.
+"""
 import math
 
 import torch
@@ -43,14 +47,15 @@ def rois(num, size):
     head = FCNMaskHead(num_convs=0, num_classes=1)
     found = InstanceData(
         bboxes=boxes(num, size) / SHRUNK, labels=torch.zeros(num).long())
-    return head.predict_by_feat([disks(num, 28)], [found], [meta(size)],
-                                ConfigDict(mask_thr_binary=.5), True)[0].masks
+    return lambda: head.predict_by_feat(
+        [disks(num, 28)], [found], [meta(size)],
+        ConfigDict(mask_thr_binary=.5), True)[0].masks
 
 
 def windows(num, size):
     """EffSeg, RefineMask and PointINS."""
-    return paste_masks(
-        disks(num, 112)[:, 0].sigmoid(), boxes(num, size), size, .5)
+    probs = disks(num, 112)[:, 0].sigmoid()
+    return lambda: paste_masks(probs, boxes(num, size), size, .5)
 
 
 def disks(num, side):
@@ -68,7 +73,8 @@ def prototypes(num, size):
     found = InstanceData(bboxes=boxes(num, size) / SHRUNK)
     shared = torch.ones(maps[0] // 4, maps[1] // 4, 32)
     masks = PrototypeMasks(shared, torch.ones(num, 32))
-    return head.predict_by_feat([masks], None, [found], [meta(size)])[0].masks
+    return lambda: head.predict_by_feat(
+        [masks], None, [found], [meta(size)])[0].masks
 
 
 def kernels(num, size):
@@ -86,9 +92,9 @@ def kernels(num, size):
     feats = torch.zeros(1, num, height, width)
     for i, box in enumerate((boxes(num, size) / SHRUNK / 4).long().tolist()):
         feats[0, i, box[1]:box[3], box[0]:box[2]] = 1
-    return head._predict_by_feat_single(
-        20 * torch.eye(num) - .01, torch.full((num, 1), .9), feats,
-        meta(size)).masks
+    picks = 20 * torch.eye(num) - .01
+    return lambda: head._predict_by_feat_single(
+        picks, torch.full((num, 1), .9), feats, meta(size)).masks
 
 
 def contours(num, size):
@@ -98,8 +104,8 @@ def contours(num, size):
     center = (box[:, :2] + box[:, 2:]) / 2
     rays = torch.stack((angles.cos(), angles.sin()))
     half = (box[:, 2:] - box[:, :2]) / 2
-    return fill_contours(
-        (center[..., None] + half[..., None] * rays).round(), size)
+    points = (center[..., None] + half[..., None] * rays).round()
+    return lambda: fill_contours(points, size)
 
 
 def embeddings(num, size):
@@ -114,9 +120,9 @@ def embeddings(num, size):
     clusters = Clusters([torch.zeros(1).long()] * num, torch.zeros(num).long(),
                         torch.ones(num), (box[:, :2] + box[:, 2:]) / 2,
                         math.log(2) / ((box[:, 2:] - box[:, :2]) / 2)**2)
-    parts = head._resized(clusters, torch.stack((x, y)),
-                          torch.ones(1, height, width), size)
-    return collect_masks(parts, num, size)
+    places, seeds = torch.stack((x, y)), torch.ones(1, height, width)
+    return lambda: collect_masks(
+        head._resized(clusters, places, seeds, size), num, size)
 
 
 def maps(num, size):
@@ -124,10 +130,9 @@ def maps(num, size):
     height, width = meta(size)['img_shape']
     scores = torch.ones(height // 8, width // 8)
     scale = meta(size)['scale_factor']
-    parts = (
-        paste_map_region(i, scores, box, 8, scale, size, threshold=.5)
-        for i, box in enumerate(boxes(num, size)))
-    return collect_masks(parts, num, size)
+    return lambda: collect_masks(
+        (paste_map_region(i, scores, box, 8, scale, size, threshold=.5)
+         for i, box in enumerate(boxes(num, size))), num, size)
 
 
 #: Function and bytes it holds for a pixel of a mask without a budget.
