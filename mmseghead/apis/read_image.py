@@ -87,7 +87,7 @@ def read_image(path: Path) -> ReadImage:
 
 
 def _complain_if_broken(path: Path) -> Optional[str]:
-    """Let Pillow decode everything: OpenCV fills what is missing with grey."""
+    """Let Pillow decode all of it: older OpenCV fills what is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('error', Image.DecompressionBombWarning)

@@ -55,8 +55,8 @@ def collect_masks(parts: Iterable[MaskPart], num: int, size: Tuple[int, int],
     """Put parts together, as a tensor if that fits the budget.
 
     Args:
-        parts: All n masks, each once, in any order; best a generator, so that
-            one part lives at a time.
+        parts: All n masks, each once, in any order; a generator that keeps
+            no name for what it has yielded, so that one part lives at a time.
         num: n.
         size: (H, W).
         device: Of the tensor.
@@ -83,6 +83,7 @@ def _joined(parts: Iterable[MaskPart], num: int, size: Tuple[int, int],
         for row, mask in zip(part.rows, part.masks):
             masks[row, part.top:part.top + height,
                   part.left:part.left + width] = mask
+        del part, mask  # gone before the next one is made
     if masks is None:
         return torch.zeros((num, *size), dtype=torch.bool, device=device)
     return masks
@@ -99,6 +100,7 @@ def _encoded(parts: Iterable[MaskPart], num: int,
             else:
                 rles[row] = encode_window(mask.cpu().numpy(), part.top,
                                           part.left, size)
+        del part, mask  # gone before the next one is made
     return EncodedMasks(rles, size)
 
 

@@ -104,7 +104,8 @@ class _BoundedDecoding:
         rows = order.tolist()
         large = tuple(stride * side for side in maps.shape)
         step = masks_per_pass(4 * large[0] * large[1] + 5 * size[0] * size[1])
-        for probs in maps.read(ascending, step):
+
+        def draw(probs: Tensor) -> Tensor:
             probs = F.interpolate(
                 probs[None], size=large, mode='bilinear', align_corners=False)
             probs = F.interpolate(
@@ -112,8 +113,11 @@ class _BoundedDecoding:
                 size=size,
                 mode='bilinear',
                 align_corners=False)[0]
+            return probs > threshold
+
+        for probs in maps.read(ascending, step):
             own, rows = rows[:len(probs)], rows[len(probs):]
-            yield MaskPart(own, probs > threshold)
+            yield MaskPart(own, draw(probs))
 
 
 @MODELS.register_module()

@@ -247,24 +247,26 @@ class SpatialEmbeddingHead(BaseMaskHead):
     def _resized(self, clusters: Clusters, embeddings: Tensor, seeds: Tensor,
                  size: Tuple[int, int]) -> Iterator[MaskPart]:
         """Yield masks: memberships resized, then compared."""
-        height, width = embeddings.shape[1:]
-        for i, label in enumerate(clusters.labels.tolist()):
+
+        def draw(i: int, seeds: Tensor) -> Tensor:
             phi = membership(embeddings, clusters.centers[i, :, None, None],
                              clusters.weights[i, :, None, None])
-            phi = phi * (seeds[label] > self.clustering.foreground_thr)
-            phi = F.interpolate(
+            phi = phi * (seeds > self.clustering.foreground_thr)
+            mask = F.interpolate(
                 phi[None, None],
                 size=size,
                 mode='bilinear',
-                align_corners=False)[0]
-            mask = phi > self.clustering.phi_thr
+                align_corners=False)[0] > self.clustering.phi_thr
             if not mask.any():  # thinner than a pixel of the original
-                own = phi.new_zeros(height * width)
+                own = torch.zeros_like(phi).flatten()
                 own[clusters.pixels[i]] = 1
                 mask = F.interpolate(
-                    own.view(1, 1, height, width), size=size,
+                    own.view(1, 1, *phi.shape), size=size,
                     mode='nearest')[0] > 0
-            yield MaskPart([i], mask)
+            return mask
+
+        for i, label in enumerate(clusters.labels.tolist()):
+            yield MaskPart([i], draw(i, seeds[label]))
 
 
 def pixel_maps(offset_sigma: Tensor,

@@ -117,9 +117,15 @@ class YOLACTProtonet(_YOLACTProtonet):
         for probs in maps.read(inds, step):
             rows = range(begin, begin + len(probs))
             begin = rows.stop
-            cropped = self.crop_single(
-                probs.permute(1, 2, 0), boxes[rows.start:rows.stop])
-            cropped = cropped.permute(2, 0, 1).contiguous()
-            resized = F.interpolate(
-                cropped[None], size, mode='bilinear', align_corners=False)[0]
-            yield MaskPart(rows, resized > self.test_cfg.mask_thr)
+            yield MaskPart(
+                rows,
+                self._drawn(probs, boxes[rows.start:rows.stop], size))
+
+    def _drawn(self, probs: Tensor, boxes: Tensor,
+               size: Tuple[int, int]) -> Tensor:
+        """Return (k, H, W) masks of (k, h, w) probabilities."""
+        cropped = self.crop_single(probs.permute(1, 2, 0), boxes)
+        cropped = cropped.permute(2, 0, 1).contiguous()
+        resized = F.interpolate(
+            cropped[None], size, mode='bilinear', align_corners=False)
+        return resized[0] > self.test_cfg.mask_thr

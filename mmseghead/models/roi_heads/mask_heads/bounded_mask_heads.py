@@ -1,5 +1,5 @@
 """mmdet's RoI mask heads, within the memory budget of masks."""
-from typing import Iterator, Sequence
+from typing import Iterator
 
 import numpy as np
 from mmdet.models.roi_heads.mask_heads import CoarseMaskHead as _CoarseMaskHead
@@ -58,25 +58,27 @@ class _BoundedPasting:
         step = masks_per_pass(size[0] * size[1], work) if on_cpu else (
             masks_per_pass(work))
 
+        cut = on_cpu and not masks_fit(len(bboxes), size)
+
         def parts() -> Iterator[MaskPart]:
             for i in range(0, len(bboxes), step):
                 rows = range(i, min(i + step, len(bboxes)))
                 part = slice(rows.start, rows.stop)
-                masks = paste(mask_preds[part], bboxes[part], labels[part],
-                              *common)
-                if on_cpu and not masks_fit(len(bboxes), size):
-                    yield from _windows(rows, masks, bboxes[part])
-                else:
-                    yield MaskPart(rows, masks)
+                whole = MaskPart(
+                    rows,
+                    paste(mask_preds[part], bboxes[part], labels[part],
+                          *common))
+                yield from _windows(whole, bboxes[part]) if cut else [whole]
+                del whole  # gone before the next one is made
 
         return collect_masks(parts(), len(bboxes), size, bboxes.device)
 
 
-def _windows(rows: Sequence[int], masks: Tensor,
-             boxes: Tensor) -> Iterator[MaskPart]:
+def _windows(whole: MaskPart, boxes: Tensor) -> Iterator[MaskPart]:
     """Yield what is to be encoded: the rest of a large mask is empty."""
-    windows = paste_windows(boxes, masks.shape[1:])
-    for row, mask, (left, top, right, bottom) in zip(rows, masks, windows):
+    windows = paste_windows(boxes, whole.masks.shape[1:])
+    for row, mask, (left, top, right, bottom) in zip(whole.rows, whole.masks,
+                                                     windows):
         yield MaskPart([row], mask[None, top:bottom, left:right], top, left)
 
 
