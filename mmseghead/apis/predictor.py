@@ -222,4 +222,3 @@ def _without_downloads(node: Any) -> Any:
     if isinstance(node, (list, tuple)):
         return type(node)(_without_downloads(item) for item in node)
     return node
-

@@ -3,8 +3,7 @@
 Legend: B images, n instances of an image, M maps of a batch (one for each
 colour of each image), K channels, h/w of the finest map.
 """
-from typing import (Dict, Iterator, List, NamedTuple, Optional, Sequence,
-                    Tuple)
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F

@@ -20,7 +20,6 @@ from mmseghead.functional.matrix_nms import (best_first, decay_scores,
                                              intersections, pack_bits)
 from mmseghead.registry import MODELS
 
-
 # Of SOLO's masks; that of SOLOv2's is an argument.
 _MASK_STRIDE = 4
 
