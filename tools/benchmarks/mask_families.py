@@ -6,7 +6,7 @@ of them.
 import math
 
 import torch
-from mask_scene import boxes, disks, meta
+from mask_scene import SHRUNK, boxes, disks, meta
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
