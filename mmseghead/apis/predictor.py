@@ -14,7 +14,8 @@ from mmseghead.functional.mask_rle import EncodedMasks, to_rles
 from mmseghead.functional.tile_merging import (Tile, TileDetections,
                                                merge_tiles, plan_tiles)
 from mmseghead.registry import MODELS
-from mmseghead.utils.mask_budget import set_mask_budget
+from mmseghead.utils.mask_budget import (DEFAULT_MASK_BUDGET_MIB,
+                                         set_mask_budget)
 from .load_weights import load_weights
 from .tta import enable_tta
 
@@ -68,7 +69,7 @@ class Predictor:
         self.score_thr, self.batch_size = score_thr, batch_size
         self.cfg = cfg
         init_default_scope(cfg.get('default_scope', 'mmdet'))
-        set_mask_budget(cfg.get('mask_budget_mib'))
+        set_mask_budget(cfg.get('mask_budget_mib', DEFAULT_MASK_BUDGET_MIB))
         model = _without_downloads(cfg.model)
         self.model = MODELS.build(model).to(device).eval()
         detector = self.model.module if tta else self.model

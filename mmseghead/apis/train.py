@@ -19,6 +19,7 @@ from mmseghead.utils import fan_out_classes, register_all_modules
 from mmseghead.utils.mask_budget import (DEFAULT_MASK_BUDGET_MIB,
                                          set_mask_budget)
 from mmseghead.utils.option_keys import check_option_keys
+from .tta import DEFAULT_FLIPS, DEFAULT_SCALES
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -63,8 +64,10 @@ def load_config(path: str,
 
     The work folder is, in this order: ``work_dir``, the config's own, or
     ``work_dirs/<config name>``. The top-level ``classes`` reach every head
-    and data set. The top-level ``mask_budget_mib``, with a default, is what
-    all heads obey when they make masks (see ``set_mask_budget``).
+    and data set. Two top-level settings get their defaults, so that overrides
+    know them: ``mask_budget_mib``, which all heads obey when they make masks
+    (see ``set_mask_budget``), and ``tta``, the views of test-time
+    augmentation (see ``enable_tta``).
 
     Args:
         path: The config file.
@@ -86,6 +89,9 @@ def load_config(path: str,
     cfg.launcher = launcher
     if 'mask_budget_mib' not in cfg:
         cfg.mask_budget_mib = DEFAULT_MASK_BUDGET_MIB
+    cfg.tta = dict(
+        dict(flips=DEFAULT_FLIPS, scales=DEFAULT_SCALES),
+        **cfg.get('tta') or {})
     if cfg_options:
         check_option_keys(cfg, cfg_options)
         cfg.merge_from_dict(cfg_options)

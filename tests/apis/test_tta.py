@@ -68,6 +68,15 @@ def test_a_configs_own_words_count(tiny_config):
     assert cfg.model.type == 'Mine' and cfg.model.some == 3
     assert cfg.test_dataloader.dataset.pipeline == [dict(type='Own')]
 
+    cfg = apis.load_config(
+        str(tiny_config),
+        cfg_options=apis.parse_options(
+            ['tta.scales=(1.0,2.0)', 'mask_budget_mib=None']))
+    assert cfg.mask_budget_mib is None
+    apis.enable_tta(cfg)
+    resizes, flips = cfg.tta_pipeline[-1]['transforms'][:2]
+    assert [r['scale'][0] for r in resizes] == [256, 512] and len(flips) == 2
+
     cfg = apis.load_config(str(tiny_config))
     cfg.tta = dict(flip=('diagonal', ))
     with pytest.raises(KeyError, match='flips'):
