@@ -7,6 +7,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from torch import nn
 
 
 def fake_sample(img_shape: Tuple[int, int], num_instances: int,
@@ -90,6 +91,20 @@ def fake_batch(img_shapes: Sequence[Tuple[int, int]],
     return dict(
         inputs=[item['inputs'] for item in made],
         data_samples=[item['data_samples'] for item in made])
+
+
+def make_eager(model: nn.Module) -> None:
+    """Change a model's weights so that it finds something at random.
+
+    Heads begin sure of finding nothing, in constant masks.
+    """
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.requires_grad and not name.startswith('backbone'):
+                if name.endswith('bias'):
+                    p.zero_()
+                p += 0.05 * torch.randn(p.shape, generator=generator)
 
 
 def without_pretrained(cfg: Config) -> Config:

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmseghead.apis.fixed_instances import fixed_instances
 from mmseghead.functional.mask_rle import EncodedMasks, to_rles
-from mmseghead.testing import fake_batch, without_pretrained
+from mmseghead.testing import fake_batch, make_eager, without_pretrained
 from mmseghead.utils import register_all_modules
 from mmseghead.utils.mask_budget import mask_budget
 
@@ -53,14 +53,7 @@ def build(path, **test_cfg):
         part.mask_thr_binary = 0.2
     model = MODELS.build(dict(model_cfg, test_cfg=own))
     model.init_weights()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            # Heads begin sure of finding nothing, in constant masks.
-            if p.requires_grad and not name.startswith('backbone'):
-                if name.endswith('bias'):
-                    p.zero_()
-                p += 0.05 * torch.randn(p.shape, generator=generator)
+    make_eager(model)
     return model.eval()
 
 
