@@ -1,6 +1,7 @@
 """Training and testing as a whole, on a data set of a dozen pictures."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,15 +148,22 @@ def test_train_record_tells_all(whole, tiny_config):
     assert got['model']['parameters'] == parameters
 
 
-def test_test_run_repeats_the_metrics(whole, tiny_config, tmp_path):
+def test_test_run_repeats_the_metrics(whole, tiny_config, tmp_path,
+                                      monkeypatch):
     cfg = apis.load_config(str(tiny_config), work_dir=str(tmp_path))
     dump = tmp_path / 'predictions.pkl'
     apis.set_outputs(cfg, out=str(dump), show_dir='pictures')
-    metrics = apis.test(cfg, str(whole / 'epoch_4.pth'))
+    # By the zoo's name for it, as published files are called.
+    digest = sha256_of(whole / 'epoch_4.pth')
+    name = f'tiny-{digest[:8]}.pth'
+    shutil.copy(whole / 'epoch_4.pth', tmp_path / name)
+    monkeypatch.setenv('MMSEGHEAD_WEIGHTS', str(tmp_path))
+    metrics = apis.test(cfg, f'mmseghead://{name}')
     got = record(tmp_path, 'test')
     assert got['metrics'] == pytest.approx(record(whole)['metrics'])
     assert metrics == got['metrics']
-    assert got['checkpoint'] == record(whole)['checkpoint']
+    assert got['checkpoint'] == dict(file=name, sha256=digest)
+    assert digest == record(whole)['checkpoint']['sha256']
     assert got['data'].keys() == {'test'}
     assert got['schedule']['images_seen'] == 3
     assert dump.exists()

@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 from mmseghead.registry import HOOKS
 from mmseghead.utils import run_environment
 from mmseghead.utils.files import atomic_write, sha256_of
+from mmseghead.utils.weights import SCHEME, find_weights
 
 SCHEMA = 1
 
@@ -185,6 +186,8 @@ class RunRecordHook(Hook):
         if self._record['kind'] == 'train':
             pointer = Path(runner.work_dir) / 'last_checkpoint'
             path = pointer.read_text().strip() if pointer.exists() else None
+        if path is not None and path.startswith(SCHEME):
+            path = str(find_weights(path))
         if path is None or not Path(path).exists():
             return None
         return dict(file=Path(path).name, sha256=sha256_of(path))
