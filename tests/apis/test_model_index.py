@@ -129,7 +129,7 @@ def test_index_of_the_zoo(zoo):
     assert entry.metric('nuclei', 'mask AP') is None
     assert not entry.measured
     with pytest.raises(KeyError, match='fake_quick_shapes'):
-        index['other']
+        index['fake_quick_shape']
 
 
 @pytest.mark.parametrize('listed', [
