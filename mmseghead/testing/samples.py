@@ -93,6 +93,16 @@ def fake_batch(img_shapes: Sequence[Tuple[int, int]],
         data_samples=[item['data_samples'] for item in made])
 
 
+def find_nothing(sample: DetDataSample) -> DetDataSample:
+    """Give an image no predicted instances."""
+    sample.pred_instances = InstanceData(
+        bboxes=torch.zeros(0, 4),
+        scores=torch.zeros(0),
+        labels=torch.zeros(0, dtype=torch.long),
+        masks=torch.zeros((0, *sample.ori_shape), dtype=torch.bool))
+    return sample
+
+
 def make_eager(model: nn.Module) -> None:
     """Change a model's weights so that it finds something at random.
 

@@ -6,13 +6,13 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
-from mmengine.structures import InstanceData
 from torch import nn
 
 from mmseghead.datasets import SHAPE_CLASSES, generate_shapes
 from mmseghead.engine.hooks import ClassCheckHook
 from mmseghead.engine.hooks.class_check_hook import wrong_class_counts
 from mmseghead.registry import MODELS
+from mmseghead.testing import find_nothing
 from mmseghead.utils import register_all_modules
 
 SWAPPED = ('box', 'disk') + SHAPE_CLASSES[2:]
@@ -44,16 +44,7 @@ class _Model(BaseModel):
         self.steps += 1
         if mode == 'loss':
             return dict(loss=self.weight.sum())
-        return [self._find_nothing(sample) for sample in data_samples]
-
-    @staticmethod
-    def _find_nothing(sample):
-        sample.pred_instances = InstanceData(
-            bboxes=torch.zeros(0, 4),
-            scores=torch.zeros(0),
-            labels=torch.zeros(0, dtype=torch.long),
-            masks=torch.zeros((0, *sample.ori_shape), dtype=torch.bool))
-        return sample
+        return [find_nothing(sample) for sample in data_samples]
 
 
 @pytest.fixture(scope='module')

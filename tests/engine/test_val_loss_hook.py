@@ -10,7 +10,6 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from mmengine.structures import InstanceData
 from torch import nn
 
 from mmseghead import apis
@@ -20,6 +19,7 @@ from mmseghead.engine.hooks import ValLossHook
 from mmseghead.engine.hooks.val_loss_hook import (loss_dataset_config,
                                                   measuring, own_draws)
 from mmseghead.registry import MODELS
+from mmseghead.testing import find_nothing
 from mmseghead.utils import register_all_modules
 
 
@@ -43,7 +43,7 @@ class _Toy(BaseModel):
 
     def forward(self, inputs, data_samples, mode='tensor'):
         if mode == 'predict':
-            return [self._find_nothing(sample) for sample in data_samples]
+            return [find_nothing(sample) for sample in data_samples]
         self.steps = self.steps + 1  # a new tensor in the buffer's place
         self.modes.append((self.training, self.norm.training,
                            self.dropout.training))
@@ -57,15 +57,6 @@ class _Toy(BaseModel):
             loss_a=x.square().mean() * drawn,
             loss_b=[counts.mean(), x.mean()],
             acc=counts.sum())
-
-    @staticmethod
-    def _find_nothing(sample):
-        sample.pred_instances = InstanceData(
-            bboxes=torch.zeros(0, 4),
-            scores=torch.zeros(0),
-            labels=torch.zeros(0, dtype=torch.long),
-            masks=torch.zeros((0, *sample.ori_shape), dtype=torch.bool))
-        return sample
 
 
 @pytest.fixture(scope='module')
