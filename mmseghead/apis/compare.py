@@ -32,6 +32,7 @@ class Row:
         parameters: In millions.
         gflops: Multiply-adds of one image, in 1e9.
         latency_ms: Of one image, on ``hardware``.
+        variant: See ``ModelIndex.is_variant``.
     """
     model: str
     method: str
@@ -45,6 +46,7 @@ class Row:
     weights: bool
     source: str
     measured: bool
+    variant: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Filter:
         backbone: As ``method``, for the backbone.
         source: As ``method``, for the source of the numbers.
         with_weights: Only models whose weights are published here.
+        without_variants: Leave out what is a variant of another model.
     """
     dataset: Optional[str] = None
     method: Optional[str] = None
     backbone: Optional[str] = None
     source: Optional[str] = None
     with_weights: bool = False
+    without_variants: bool = False
 
 
 def backbone_of(index: ModelIndex, entry: ModelEntry) -> str:
@@ -128,7 +132,8 @@ def collect_rows(index: ModelIndex,
                     hardware=hardware if latencies else '',
                     weights=bool(entry.sha256),
                     source=entry.source,
-                    measured=entry.measured))
+                    measured=entry.measured,
+                    variant=index.is_variant(entry.name)))
     return rows
 
 
@@ -183,6 +188,8 @@ def _matches(row: Row, chosen: Filter) -> bool:
             raise ValueError(
                 f'`{name}` must be a regular expression, got {pattern!r}: '
                 f'{error}.')
+    if chosen.without_variants and row.variant:
+        return False
     return row.weights or not chosen.with_weights
 
 

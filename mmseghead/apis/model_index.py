@@ -123,6 +123,18 @@ class ModelIndex:
         raise KeyError(f'There is no model {name!r} among the {len(names)} of '
                        f'{self.root}. Nearest: {", ".join(near) or "none"}.')
 
+    def is_variant(self, name: str) -> bool:
+        """Tell whether a model is a variant of another one.
+
+        ``a-b_rest`` is a variant if there is a model ``a_rest``.
+        """
+        stem, _, rest = name.partition('_')
+        parts = stem.split('-')
+        bases = {
+            '-'.join(parts[:i]) + f'_{rest}' for i in range(1, len(parts))
+        }
+        return any(model.name in bases for model in self.models)
+
 
 def find_root() -> Path:
     """Return the folder of the index: the checkout, or the installed data.

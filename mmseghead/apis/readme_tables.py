@@ -1,14 +1,14 @@
 """Tables of results in READMEs, rendered from the model index."""
 import re
 from pathlib import Path
-from typing import List
+from typing import Any, Dict, List
 
 from mmseghead.utils import atomic_write
 from .compare import Filter, collect_rows, select_rows, to_markdown
 from .model_index import ModelIndex, load_index
 from .records import METRIC_NAMES, published_metrics, read_record
 
-_KEYS = ('dataset', 'method', 'source')
+_KEYS = ('dataset', 'method', 'source', 'variants')
 _MARKED = re.compile(
     r'(?P<begin><!-- models (?P<query>[^>]*?) -->\n).*?(?P<end><!-- /models -->)',
     re.S)
@@ -28,7 +28,7 @@ def render_tables(text: str, index: ModelIndex) -> str:
     A table stands between ``<!-- models dataset=nuclei -->`` and
     ``<!-- /models -->``. The query is ``key=value`` pairs parted by ``;``
     with the keys ``dataset`` (whole name), ``method`` and ``source`` (regular
-    expressions).
+    expressions), and ``variants=no``, which leaves variants out.
 
     A table of all trainings of some models, one number a seed, stands between
     ``<!-- seeds NAME NAME -->`` and ``<!-- /seeds -->``. It is read from the
@@ -124,14 +124,20 @@ def _seed_table(root: Path, names: List[str]) -> str:
 
 
 def _parse(query: str) -> Filter:
-    wanted = {}
+    wanted: Dict[str, Any] = {}
     for pair in query.split(';'):
         key, _, value = pair.strip().partition('=')
         if key not in _KEYS or not value:
             raise ValueError(
                 'a table of models is chosen by key=value pairs with the '
                 f'keys {", ".join(_KEYS)}; got {query!r}.')
-        wanted[key] = value
+        if key == 'variants':
+            if value != 'no':
+                raise ValueError('`variants` of a table of models may only '
+                                 f'be no, got {value!r}.')
+            wanted['without_variants'] = True
+        else:
+            wanted[key] = value
     return Filter(**wanted)
 
 

@@ -28,7 +28,7 @@ _ROWS = [
             measured=False),
     replace(_ROW, model='solo_r50_fpn_3x_coco', backbone='R50',
             dataset='COCO', metrics={'box AP': 1.0}, gflops=None,
-            source='reported by mmdet', measured=False),
+            source='reported by mmdet', measured=False, variant=True),
 ]
 
 
@@ -52,6 +52,8 @@ def test_sorted_by_data_set_then_metric():
     (Filter(method='^mask'), ['mask-rcnn_quick_nuclei']),
     (Filter(backbone='lite'),
      ['mask-rcnn_quick_nuclei', 'solo_quick_nuclei']),
+    (Filter(dataset='COCO', without_variants=True),
+     ['solo_r50_fpn_1x_coco']),
     (Filter(source='reported', backbone='50'),
      ['solo_r50_fpn_1x_coco', 'solo_r50_fpn_3x_coco']),
 ])

@@ -18,6 +18,8 @@ def parse_args() -> argparse.Namespace:
                         '"reported"')
     parser.add_argument('--with-weights', action='store_true',
                         help='only models whose weights are published')
+    parser.add_argument('--without-variants', action='store_true',
+                        help='leave out variants of other models')
     parser.add_argument('--sort', default='mask AP', help='a metric '
                         f'({", ".join(METRICS)}) or parameters, gflops, '
                         'latency_ms')
@@ -36,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     chosen = Filter(args.dataset, args.method, args.backbone, args.source,
-                    args.with_weights)
+                    args.with_weights, args.without_variants)
     try:
         rows = collect_rows(load_index(args.root), args.hardware)
         rows = select_rows(rows, chosen, args.sort)
