@@ -4,13 +4,34 @@ The text of the gallery's page asks here for every number and every order, so
 that no sentence outlives the measurements it was written for.
 """
 from collections import defaultdict
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import (Dict, Iterable, List, NamedTuple, Optional, Sequence, Set,
+                    Tuple)
 
 from .compare import METRICS
 from .gallery import COSTS, DATASETS, Measured
 
 #: Costs closer than this are called equal: machines have other work.
 _SAME_COST = 0.1
+
+#: Numbers of which a summary names one: kind, by data set where it matters.
+_KINDS = {
+    'mask AP75': 'outlines of {}',
+    'boundary AP': 'outlines of {}',
+    'box AP': 'boxes of {}',
+    'latency': 'time',
+    'params': 'size',
+    'GFLOPs': 'size',
+}
+
+
+class Place(NamedTuple):
+    """A method's place in a metric or cost."""
+
+    metric: str
+    dataset: str
+    place: int  #: from 1
+    of: int  #: methods
+    value: float
 
 
 class Findings:
@@ -132,6 +153,32 @@ class Findings:
             leaders.append(stem)
         return leaders
 
+    def frugal(self, cost: str, metric: str, dataset: str,
+               share: float = 0.0) -> List[str]:
+        """Return methods by cost, the lowest first, that are good enough.
+
+        Args:
+            cost: One of ``COSTS``.
+            metric: What they must be good in.
+            dataset: The data set.
+            share: Of the best method's number that they must reach, 0 to 1.
+        """
+        ranking = self.ranking(metric, dataset)
+        if not ranking:
+            return []
+        best = self.value(ranking[0], metric, dataset)
+        enough = [stem for stem in ranking
+                  if self.value(stem, metric, dataset) >= share * best]
+        return self.ranking(cost, dataset, enough)
+
+    def contenders(self, metric: str, dataset: str) -> List[str]:
+        """Return the leaders and the best one below them.
+
+        It is their trainings that the leaders' being ahead rests on.
+        """
+        leaders = self.leaders(metric, dataset)
+        return self.ranking(metric, dataset)[:len(leaders) + 1]
+
     def trained_once(self, dataset: str, *stems: str) -> List[str]:
         """Return which of these methods were trained but once."""
         return [
@@ -156,9 +203,48 @@ class Findings:
         places = {}
         for metric in (*METRICS, *COSTS):
             ranking = self.ranking(metric, dataset)
-            if stem in ranking:
-                places[metric] = ranking.index(stem) + 1, len(ranking)
+            if stem not in ranking:
+                continue
+            # Equal in print is equal.
+            values = [round(self.value(other, metric, dataset), 1)
+                      for other in ranking]
+            place = values.index(values[ranking.index(stem)]) + 1
+            places[metric] = place, len(ranking)
         return places
+
+    def extremes(self, stem: str) -> Tuple[List[Place], List[Place]]:
+        """Return where a method is among the first, and among the last.
+
+        Returns:
+            Places in the first and in the last quarter (at least one method
+            wide), the most extreme first; of numbers that say nearly the
+            same (see ``_KINDS``) only one. None where it was trained with
+            another recipe.
+        """
+        good: List[Place] = []
+        bad: List[Place] = []
+        for dataset in DATASETS:
+            if not self.has(dataset, stem):
+                continue
+            for metric, (place, of) in self.places(stem, dataset).items():
+                if metric not in _KINDS or of < 4:
+                    continue
+                value = self.value(stem, metric, dataset)
+                found = Place(metric, dataset, place, of, value)
+                quarter = max(of // 4, 1)
+                if place <= quarter:
+                    good.append(found)
+                elif place > of - quarter:
+                    bad.append(found)
+        good.sort(key=lambda item: item.place / item.of)
+        bad.sort(key=lambda item: -item.place / item.of)
+        return _one_a_kind(good), _one_a_kind(bad)
+
+    def lowest_classes(self, stem: str, dataset: str,
+                       count: int) -> List[str]:
+        """Return the classes with a method's lowest mask AP."""
+        classes = self.model(stem, dataset).classes or {}
+        return sorted(classes, key=lambda name: classes[name])[:count]
 
     def class_bias(self, stem: str, dataset: str) -> List[Tuple[str, float]]:
         """Return the classes, those first that a method is best at.
@@ -186,3 +272,10 @@ class Findings:
         bias = [(name, own[name] - own_mean - (by_class[name] - level))
                 for name in own]
         return sorted(bias, key=lambda item: -item[1])
+
+
+def _one_a_kind(places: Sequence[Place]) -> List[Place]:
+    kept: Dict[str, Place] = {}
+    for place in places:
+        kept.setdefault(_KINDS[place.metric].format(place.dataset), place)
+    return list(kept.values())

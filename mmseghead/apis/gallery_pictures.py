@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 import cv2
 import numpy as np
 import torch
+from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
 
 from mmseghead.functional.mask_rle import decoded
@@ -83,9 +84,14 @@ def scenes(root: Path) -> Dict[str, List[Scene]]:
     }
 
 
+def image_file(root: Path, dataset: str, scene: Scene) -> Path:
+    """Return where the image itself lies."""
+    return root / FOLDER / f'{dataset}.{scene.stem}.image.webp'
+
+
 def truth_file(root: Path, dataset: str, scene: Scene) -> Path:
     """Return where the picture of an image's ground truth lies."""
-    return root / FOLDER / f'{dataset}.{scene.stem}.webp'
+    return root / FOLDER / f'{dataset}.{scene.stem}.truth.webp'
 
 
 def picture_file(root: Path, model: GalleryModel, scene: Scene) -> Path:
@@ -152,10 +158,15 @@ def _draw_model(index: ModelIndex, model: GalleryModel, device: str) -> None:
         scene = Scene(Path(info['file_name']).stem, len(truth))
         found.append(scene)
         colors = [instance_color(i) for i in range(len(truth))]
+        _write(image_file(root, model.dataset, scene), image)
+        # Without colours of its own those of the masks are seen.
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        grey = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
         _write(truth_file(root, model.dataset, scene),
-               draw_instances(image, masks, None, 2, colors))
+               draw_instances(grey, masks, None, 2, colors))
+        instances = predictor([image])[0]
         _write(picture_file(root, model, scene),
-               _predictions(predictor, image, masks, model.masks))
+               _predictions(instances, grey, masks, model.masks))
     content = {key: [item._asdict() for item in items]
                for key, items in scenes(root).items()}
     content[model.dataset] = [scene._asdict() for scene in found]
@@ -170,10 +181,9 @@ def _read(path: Path) -> np.ndarray:
     return image
 
 
-def _predictions(predictor: Predictor, image: np.ndarray, truth: np.ndarray,
-                 with_masks: bool) -> np.ndarray:
+def _predictions(instances: InstanceData, image: np.ndarray,
+                 truth: np.ndarray, with_masks: bool) -> np.ndarray:
     """Draw as many instances as there are objects, the surest ones."""
-    instances = predictor([image])[0]
     order = torch.argsort(instances.scores, descending=True, stable=True)
     # The least sure first, so that sure ones lie on top.
     chosen = instances[order[:len(truth)].flip(0)]
