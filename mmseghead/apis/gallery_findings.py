@@ -15,7 +15,6 @@ _SAME_COST = 0.1
 
 #: Numbers of which a summary names one: kind, by data set where it matters.
 _KINDS = {
-    'mask AP75': 'outlines of {}',
     'boundary AP': 'outlines of {}',
     'box AP': 'boxes of {}',
     'latency': 'time',
@@ -250,9 +249,9 @@ class Findings:
         """Return the classes, those first that a method is best at.
 
         Returns:
-            (class, points above what its mean and the class's mean over all
-            methods let expect), so that neither weak methods nor hard
-            classes count; empty without classes.
+            (class, points above what its mean over classes and the class's
+            difficulty for all methods let expect), so that neither weak
+            methods nor hard classes count; empty without classes.
         """
         table = {
             key[0]: item.classes for key, item in self._by_key.items()
@@ -269,8 +268,8 @@ class Findings:
         level = sum(by_class.values()) / len(by_class)
         own = table[stem]
         own_mean = sum(own.values()) / len(own)
-        bias = [(name, own[name] - own_mean - (by_class[name] - level))
-                for name in own]
+        bias = [(name, own[name] - own_mean * by_class[name] / level)
+                for name in own] if level else []
         return sorted(bias, key=lambda item: -item[1])
 
 

@@ -16,7 +16,8 @@ from .compare import METRICS
 from .gallery import (COSTS, DATASETS, Measured, find_models,
                       gallery_hardware, measure)
 from .gallery_findings import Findings
-from .gallery_pictures import image_file, picture_file, scenes, truth_file
+from .gallery_pictures import (image_file, object_sizes, picture_file, scenes,
+                               truth_file)
 from .model_index import load_index
 from .records import RECORDS, published_metrics, read_record
 
@@ -83,7 +84,7 @@ def _render(root: Path) -> Tuple[str, Findings]:
         trainings=sum(len(item.trainings) for item in measured),
         schedule=_schedule(measured),
         hardware=gallery_hardware(models), stages=STAGES,
-        machines=_machines(measured), f=findings)
+        machines=_machines(measured), sizes=object_sizes(root), f=findings)
     return page, findings
 
 

@@ -26,6 +26,7 @@ FOLDER = Path('docs', 'gallery', 'images')
 _LIST = 'images.json'
 _SIDE_PX = 384  # long side of a picture
 _QUALITY = 80  # of WebP
+_GRID = 28  # cells along a side of Mask R-CNN's masks
 #: What covers no object is drawn in this (BGR).
 _GREY = (150, 150, 150)
 #: An instance belongs to an object if their IoU is at least this.
@@ -79,9 +80,24 @@ def scenes(root: Path) -> Dict[str, List[Scene]]:
     path = root / FOLDER / _LIST
     content = json.loads(path.read_text()) if path.is_file() else {}
     return {
-        dataset: [Scene(**item) for item in content.get(dataset, [])]
+        dataset: [Scene(**item)
+                  for item in content.get(dataset, {}).get('scenes', [])]
         for dataset in DATASETS
     }
+
+
+def object_sizes(root: Path) -> Dict[str, Dict[str, float]]:
+    """Return how large the objects of the validation images are.
+
+    Returns:
+        Data set -> ``median`` of the boxes' longer sides in pixels, and the
+        share of them ``above_grid``, longer than the 28 cells of Mask R-CNN's
+        masks; nothing for a data set of which there are no pictures.
+    """
+    path = root / FOLDER / _LIST
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return {name: content.get(name, {}).get('objects', {})
+            for name in DATASETS}
 
 
 def image_file(root: Path, dataset: str, scene: Scene) -> Path:
@@ -167,11 +183,22 @@ def _draw_model(index: ModelIndex, model: GalleryModel, device: str) -> None:
         instances = predictor([image])[0]
         _write(picture_file(root, model, scene),
                _predictions(instances, grey, masks, model.masks))
-    content = {key: [item._asdict() for item in items]
-               for key, items in scenes(root).items()}
-    content[model.dataset] = [scene._asdict() for scene in found]
-    with atomic_write(root / FOLDER / _LIST) as file:
-        file.write(json.dumps(content, indent=1) + '\n')
+    _list_images(root, model.dataset, found, coco)
+
+
+def _list_images(root: Path, dataset: str, found: Sequence[Scene],
+                 coco: COCO) -> None:
+    """Note which images there are pictures of, and how large objects are."""
+    path = root / FOLDER / _LIST
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    sides = np.array([max(item['bbox'][2:])
+                      for item in coco.dataset['annotations']])
+    content[dataset] = dict(
+        scenes=[scene._asdict() for scene in found],
+        objects=dict(median=round(float(np.median(sides)), 1),
+                     above_grid=round(float((sides > _GRID).mean()), 3)))
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=1, sort_keys=True) + '\n')
 
 
 def _read(path: Path) -> np.ndarray:

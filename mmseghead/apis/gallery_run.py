@@ -8,20 +8,51 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from mmseghead.utils import atomic_write
-from .gallery_plan import WORK_DIR, Step, state_of, to_duration, work_dir
+from .gallery import find_models
+from .gallery_page import PAGE, wanted_seeds, write_page
+from .gallery_pictures import draw_pictures
+from .gallery_plan import (WORK_DIR, Step, Wanted, make_plan, state_of,
+                           to_duration, work_dir)
 from .model_index import find_weights, load_index
 from .publish import publish_model
+from .readme_tables import update_readmes
 from .records import canonical, read_record, test_record_file
 
 #: Seconds that an interrupted training may take to end.
 _GRACE_S = 60
 #: Of log lines that say how far a training is, every so many-th is shown.
 _SHOWN_LINES = 6
+
+
+def complete_gallery(root: Path, wanted: Wanted, options: RunOptions,
+                     second_seeds: bool) -> 'GalleryRun':
+    """Do all that is missing, as far as time allows, and write the pages.
+
+    Args:
+        root: The checkout.
+        wanted: What shall be there.
+        options: How to do it.
+        second_seeds: Train the models again whose order the page's text
+            states; which ones is found anew when all others are done.
+
+    Returns:
+        The run, which knows what failed.
+    """
+    run = GalleryRun(root, options)
+    while True:
+        asked = wanted_seeds(root) if second_seeds else ()
+        steps = make_plan(load_index(root),
+                          replace(wanted, second_seeds=asked))
+        steps = [step for step in steps if run.is_new(step)]
+        if not steps or not run(steps):
+            break
+    run.write_pages(wanted)
+    return run
 
 
 class StepFailed(Exception):
@@ -112,6 +143,24 @@ class GalleryRun:
                     self._spent_s += time.monotonic() - begin
                     self._expected_s += step.seconds
         return True
+
+    def is_new(self, step: Step) -> bool:
+        """Whether a step was not tried before, and can be."""
+        return (step.model.name not in self._left_out()
+                and str(step) not in self.failures
+                and step not in self.done)
+
+    def write_pages(self, wanted: Wanted) -> None:
+        """Draw missing pictures, renew the tables of READMEs and the page."""
+        index = load_index(self.root)
+        models = find_models(index, wanted.methods, wanted.datasets)
+        for name, reason in draw_pictures(index, models,
+                                          self.options.device).items():
+            print(f'no pictures of {name}: {reason}', flush=True)
+        for path in update_readmes(self.root):
+            print(f'renewed {path.relative_to(self.root)}')
+        if write_page(self.root):
+            print(f'renewed {PAGE}')
 
     def _left_out(self) -> List[str]:
         """Return the models without a training to go on from."""

@@ -16,8 +16,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from .label_places import box_around, free_place, front_boxes, pareto_front
 
 #: Of the drawing, in its own units: pixels where it is shown in full size.
-WIDTH, HEIGHT = 360, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 12, 40
+WIDTH, HEIGHT = 360, 370
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 24, 40
 _LABEL_PX = 10.5
 _RADIUS = 4.2
 #: Dots below this share of the highest are put on the lower edge, with their
@@ -148,7 +148,7 @@ def _axes(x_of: Callable, x_ticks: Sequence[float], y_of: Callable,
     parts.append(f'<text class="axis name" x="{middle:.0f}" '
                  f'y="{HEIGHT - 8}" text-anchor="middle">{escape(x_name)}'
                  '</text>')
-    parts.append(f'<text class="axis name" x="0" y="{_TOP - 3}">'
+    parts.append(f'<text class="axis name" x="0" y="{_TOP - 13}">'
                  f'{escape(y_name)}</text>')
     return parts
 
