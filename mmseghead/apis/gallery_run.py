@@ -29,32 +29,6 @@ _GRACE_S = 60
 _SHOWN_LINES = 6
 
 
-def complete_gallery(root: Path, wanted: Wanted, options: RunOptions,
-                     second_seeds: bool) -> 'GalleryRun':
-    """Do all that is missing, as far as time allows, and write the pages.
-
-    Args:
-        root: The checkout.
-        wanted: What shall be there.
-        options: How to do it.
-        second_seeds: Train the models again whose order the page's text
-            states; which ones is found anew when all others are done.
-
-    Returns:
-        The run, which knows what failed.
-    """
-    run = GalleryRun(root, options)
-    while True:
-        asked = wanted_seeds(root) if second_seeds else ()
-        steps = make_plan(load_index(root),
-                          replace(wanted, second_seeds=asked))
-        steps = [step for step in steps if run.is_new(step)]
-        if not steps or not run(steps):
-            break
-    run.write_pages(wanted)
-    return run
-
-
 class StepFailed(Exception):
     """A step did not come to its end; says why."""
 
@@ -311,6 +285,32 @@ class GalleryRun:
         if process.returncode:
             raise StepFailed(f'{command[0]} ended with {process.returncode}: '
                              f'{_last_line(path)} ({path})')
+
+
+def complete_gallery(root: Path, wanted: Wanted, options: RunOptions,
+                     second_seeds: bool) -> GalleryRun:
+    """Do all that is missing, as far as time allows, and write the pages.
+
+    Args:
+        root: The checkout.
+        wanted: What shall be there.
+        options: How to do it.
+        second_seeds: Train the models again whose order the page's text
+            states; which ones is found anew when all others are done.
+
+    Returns:
+        The run, which knows what failed.
+    """
+    run = GalleryRun(root, options)
+    while True:
+        asked = wanted_seeds(root) if second_seeds else ()
+        steps = make_plan(load_index(root),
+                          replace(wanted, second_seeds=asked))
+        steps = [step for step in steps if run.is_new(step)]
+        if not steps or not run(steps):
+            break
+    run.write_pages(wanted)
+    return run
 
 
 def _keep_log(lines: Iterator[str], path: Path) -> None:
