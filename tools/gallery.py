@@ -29,6 +29,9 @@ def parse_args() -> argparse.Namespace:
                         'whose order the text of the page states')
     parser.add_argument('--threads', type=int, default=2,
                         help='of PyTorch when latencies are measured on CPU')
+    parser.add_argument('--steps', nargs='*', default=[],
+                        choices=('train', 'cost', 'latency', 'classes'),
+                        help='only these, such as latency')
     parser.add_argument('--dry-run', action='store_true',
                         help='list what is missing, and why')
     parser.add_argument('--pages-only', action='store_true',
@@ -67,7 +70,7 @@ def main() -> int:
     root = find_root()
     second = wanted_seeds(root) if args.auto else []
     wanted = Wanted(args.methods, args.datasets, args.seeds, second,
-                    latency_hardware(device, args.threads))
+                    latency_hardware(device, args.threads), args.steps)
     options = RunOptions(args.budget, device, args.threads)
     if args.pages_only:
         GalleryRun(root, options).write_pages(wanted)

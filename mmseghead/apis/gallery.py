@@ -132,9 +132,10 @@ class Measured:
             return None
         record = self.trainings[0].record
         if metric == 'training time':
-            return record['times']['train_s'] / 60
-        memory = record['peak_memory_mib']
-        return memory.get('gpu') or memory['host']
+            seconds = (record.get('times') or {}).get('train_s')
+            return seconds and seconds / 60
+        memory = record.get('peak_memory_mib') or {}
+        return memory.get('gpu') or memory.get('host')
 
 
 def find_models(index: ModelIndex,

@@ -223,7 +223,8 @@ class Findings:
         good: List[Place] = []
         bad: List[Place] = []
         for dataset in DATASETS:
-            if not self.has(dataset, stem):
+            if not ((stem, dataset) in self._by_key
+                    and self.has(dataset, stem)):
                 continue
             for metric, (place, of) in self.places(stem, dataset).items():
                 if metric not in _KINDS or of < 4:

@@ -12,6 +12,7 @@ from .records import changed_settings, class_metrics
 
 #: Trainings and their logs lie here, below the checkout.
 WORK_DIR = Path('work_dirs', 'gallery')
+KINDS = ('train', 'cost', 'latency', 'classes')
 #: Seconds of steps on two cores; those of trainings come from the records.
 _SECONDS = dict(data=30, train=600, cost=30, latency=60, classes=90)
 
@@ -53,12 +54,14 @@ class Wanted:
         seeds: Of every model; the first is published with its weights.
         second_seeds: Names of models that shall have two seeds all the same.
         hardware: Where latencies shall come from, as metafiles name it.
+        kinds: Of steps, some of ``KINDS``; all if empty.
     """
     methods: Sequence[str] = ()
     datasets: Sequence[str] = ()
     seeds: Sequence[int] = (0, )
     second_seeds: Sequence[str] = ()
     hardware: str = ''
+    kinds: Sequence[str] = ()
 
     def seeds_of(self, model: GalleryModel) -> List[int]:
         """Return the seeds that a model shall be trained with."""
@@ -82,7 +85,10 @@ def latency_hardware(device: str, threads: int) -> str:
 
 
 def make_plan(index: ModelIndex, wanted: Wanted) -> List[Step]:
-    """Return the steps that are missing, second seeds last.
+    """Return the steps that are missing.
+
+    First come the trainings, then all latencies side by side, since those of
+    one hour compare better than those of a day, and second seeds at last.
 
     Args:
         index: The index.
@@ -95,6 +101,7 @@ def make_plan(index: ModelIndex, wanted: Wanted) -> List[Step]:
     trainings = {model.name: read_trainings(index, model) for model in models}
     seconds = _training_seconds(trainings)
     first: List[Step] = []
+    middle: List[Step] = []
     later: List[Step] = []
     for model in models:
         steps = list(_trainings(model, trainings[model.name],
@@ -102,8 +109,9 @@ def make_plan(index: ModelIndex, wanted: Wanted) -> List[Step]:
         main = [step for step in steps if step.main]
         first += main
         later += [step for step in steps if not step.main]
-        first += _measurements(index, model, wanted.hardware, bool(main))
-    steps = first + later
+        middle += _measurements(index, model, wanted.hardware, bool(main))
+    steps = [step for step in first + middle + later
+             if step.kind in (wanted.kinds or KINDS)]
     return [*_data_steps(index.root, steps), *steps]
 
 

@@ -21,7 +21,7 @@ from .gallery_plan import (WORK_DIR, Step, Wanted, make_plan, state_of,
 from .model_index import find_weights, load_index
 from .publish import publish_model
 from .readme_tables import update_readmes
-from .records import canonical, read_record, test_record_file
+from .records import canonical, read_record, class_test_file
 
 #: Seconds that an interrupted training may take to end.
 _GRACE_S = 60
@@ -221,7 +221,8 @@ class GalleryRun:
 
     def _cost(self, step: Step) -> None:
         self._run(['tools/analysis_tools/get_flops.py',
-                   step.model.entry.config, '--write'], step.model.name)
+                   step.model.entry.config, '--write', '--root',
+                   str(self.root)], step.model.name)
 
     def _latency(self, step: Step) -> None:
         options = self.options
@@ -229,7 +230,7 @@ class GalleryRun:
             'tools/analysis_tools/benchmark.py', step.model.entry.config,
             '--checkpoint', 'published', '--images', str(options.images),
             '--device', options.device, '--threads', str(options.threads),
-            '--write'
+            '--write', '--root', str(self.root)
         ], step.model.name)
 
     def _classes(self, step: Step) -> None:
@@ -246,7 +247,7 @@ class GalleryRun:
         record = read_record(folder / 'run_record_test.json', 'test')
         if record['checkpoint']['sha256'] != entry.sha256:
             raise StepFailed(f'{folder} is a test of other weights.')
-        with atomic_write(test_record_file(self.root, entry.name)) as file:
+        with atomic_write(class_test_file(self.root, entry.name)) as file:
             file.write(canonical(record))
 
     def _run(self, command: Sequence[str], log: str,

@@ -152,7 +152,7 @@ def published_metrics(record: Mapping[str, Any]) -> Dict[str, float]:
     return published
 
 
-def test_record_file(root: Path, name: str) -> Path:
+def class_test_file(root: Path, name: str) -> Path:
     """Return where the record of a test of a model's published weights lies.
 
     It adds what its training did not measure, such as the AP of classes.
@@ -174,7 +174,7 @@ def class_metrics(root: Path, name: str) -> Dict[str, float]:
     path = root / RECORDS / f'{name}.json'
     record = read_record(path, 'train') if path.is_file() else {}
     found = _class_precisions(record.get('test', record))
-    path = test_record_file(root, name)
+    path = class_test_file(root, name)
     if found or not path.is_file():
         return found
     test = read_record(path, 'test')
