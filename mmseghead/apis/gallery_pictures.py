@@ -247,13 +247,14 @@ def colors_of(masks: np.ndarray,
     Returns:
         N BGR colours; grey for a mask that covers none.
     """
-    flat = masks.reshape(len(masks), -1).astype(np.float32)
-    objects = truth.reshape(len(truth), -1).astype(np.float32)
+    if not len(truth):
+        return [_GREY] * len(masks)
+    area = masks.shape[1] * masks.shape[2]
+    flat = masks.reshape(len(masks), area).astype(np.float32)
+    objects = truth.reshape(len(truth), area).astype(np.float32)
     common = flat @ objects.T  # (N, M)
     union = flat.sum(1)[:, None] + objects.sum(1)[None] - common
     iou = common / np.maximum(union, 1)
-    if not len(objects):
-        return [_GREY] * len(masks)
     return [
         instance_color(int(row.argmax())) if row.max() >= _SAME_OBJECT
         else _GREY for row in iou
