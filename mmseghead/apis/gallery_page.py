@@ -27,7 +27,8 @@ TEMPLATES = Path('docs', 'gallery', 'templates')
 STAGES = {
     'backbone': 'backbone',
     'neck': 'neck',
-    'heads': 'heads',
+    'heads': 'heads (of boxes, where masks have their own)',
+    'masks': 'mask heads',
     'decoding': 'decoding (NMS, mask assembly)',
     'paste': 'pasting masks',
     'rest': 'rest',
@@ -243,7 +244,9 @@ def stage_groups(stages: Mapping[str, float]) -> Dict[str, float]:
     """
     groups = dict.fromkeys(STAGES, 0.0)
     for name, value in stages.items():
-        group = name if name in STAGES else 'heads'
+        group = 'masks' if 'mask' in name else 'heads'
+        if name in STAGES:
+            group = name
         if name.endswith('.predict_by_feat'):
             group = 'decoding'
         groups[group] += value
