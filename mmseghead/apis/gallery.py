@@ -24,6 +24,7 @@ COSTS = {
     'latency': 'ms',
     'GFLOPs': '',
     'params': 'M',
+    'memory': 'MiB',
     'training memory': 'MiB',
     'training time': 'min',
 }
@@ -124,6 +125,8 @@ class Measured:
         entry = self.model.entry
         if metric == 'latency':
             return self.latency and self.latency['value']
+        if metric == 'memory':
+            return self.latency and self.latency.get('peak memory (MiB)')
         if metric == 'GFLOPs':
             return entry.flops and entry.flops / 1e9
         if metric == 'params':

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from mmseghead.utils import atomic_write
 from mmseghead.visualization.svg_scatter import Dot, scatter_svg
 from .compare import METRICS
-from .gallery import (COSTS, DATASETS, Measured, find_models,
-                      gallery_hardware, measure)
+from .gallery import (COSTS, DATASETS, Measured, find_models, gallery_hardware,
+                      measure)
 from .gallery_findings import Findings
 from .gallery_pictures import (image_file, object_sizes, picture_file, scenes,
                                truth_file)
@@ -33,8 +33,10 @@ STAGES = {
     'paste': 'pasting masks',
     'rest': 'rest',
 }
-_COLUMNS = (*METRICS, 'params', 'GFLOPs', 'latency', 'training memory',
-            'training time')
+_COLUMNS = (*METRICS, 'params', 'GFLOPs', 'latency', 'memory',
+            'training memory', 'training time')
+#: Shown without decimals.
+_WHOLE = ('latency', 'memory', 'training memory')
 
 
 def render_page(root: Path) -> str:
@@ -125,7 +127,7 @@ class _Words:
     def both(self, stem: str, metric: str, dataset: str) -> str:
         """The number of each training, such as ``'42.1 / 41.8'``."""
         values = self._findings.values(stem, metric, dataset)
-        digits = 0 if metric in ('latency', 'training memory') else 1
+        digits = 0 if metric in _WHOLE else 1
         return ' / '.join(number(value, digits) for value in values) or '–'
 
     def each(self, stems: Sequence[str], metric: str, dataset: str) -> str:
@@ -152,10 +154,12 @@ def _section(root: Path, dataset: str,
     here = _sorted([item for item in measured
                     if item.model.dataset == dataset])
     shown = [item for item in here if item.trainings]
+    columns = [name for name in _COLUMNS
+               if any(item.value(name) is not None for item in shown)]
     return dict(
         name=dataset,
-        rows=[_row(item, shown) for item in shown],
-        columns=_COLUMNS,
+        rows=[_row(item, shown, columns) for item in shown],
+        columns=columns,
         absent=[item.model.label for item in here if not item.trainings],
         classes=_class_table(shown),
         plots=_plots(shown),
@@ -184,14 +188,15 @@ def _sorted(items: Sequence[Measured]) -> List[Measured]:
     return sorted(items, key=key)
 
 
-def _row(item: Measured, all_items: Sequence[Measured]) -> Dict[str, Any]:
+def _row(item: Measured, all_items: Sequence[Measured],
+         columns: Sequence[str]) -> Dict[str, Any]:
     cells = []
-    for name in _COLUMNS:
+    for name in columns:
         known = [other.value(name) for other in all_items
                  if other.current and other.value(name) is not None]
         best = (min if name in COSTS else max)(known, default=None)
         value = item.value(name)
-        digits = 0 if name in ('latency', 'training memory') else 1
+        digits = 0 if name in _WHOLE else 1
         cells.append(dict(
             text=number(value, digits),
             best=value is not None and item.current and

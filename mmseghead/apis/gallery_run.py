@@ -21,7 +21,7 @@ from .gallery_plan import (WORK_DIR, Step, Wanted, make_plan, state_of,
 from .model_index import find_weights, load_index
 from .publish import publish_model
 from .readme_tables import update_readmes
-from .records import canonical, read_record, class_test_file
+from .records import canonical, class_test_file, read_record
 
 #: Seconds that an interrupted training may take to end.
 _GRACE_S = 60

@@ -6,8 +6,8 @@ from typing import List
 from mmseghead.utils import atomic_write
 from .compare import Filter, collect_rows, select_rows, to_markdown
 from .model_index import ModelIndex, load_index
-from .records import (METRIC_NAMES, RECORDS, class_metrics,
-                      published_metrics, read_record)
+from .records import (METRIC_NAMES, RECORDS, class_metrics, published_metrics,
+                      read_record)
 
 _KEYS = ('dataset', 'method', 'source')
 _MARKED = re.compile(

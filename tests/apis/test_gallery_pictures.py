@@ -4,16 +4,15 @@ import json
 import cv2
 import numpy as np
 import pytest
-from mmengine.structures import InstanceData
-
 import torch
+from mmengine.structures import InstanceData
 
 from mmseghead.apis import gallery_pictures as module
 from mmseghead.apis.gallery import find_models
 from mmseghead.apis.gallery_pictures import (FOLDER, Scene, colors_of,
                                              missing_pictures, object_sizes,
-                                             pick_images, picture_file,
-                                             scenes, truth_file)
+                                             pick_images, picture_file, scenes,
+                                             truth_file)
 from mmseghead.apis.model_index import load_index
 from mmseghead.visualization.instances import instance_color
 

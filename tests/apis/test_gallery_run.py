@@ -7,10 +7,12 @@ import time
 import pytest
 import torch
 
+from mmseghead.apis import gallery_run
 from mmseghead.apis.gallery_plan import (Wanted, make_plan, state_of, to_text,
                                          work_dir)
 from mmseghead.apis.gallery_run import GalleryRun, RunOptions
 from mmseghead.apis.model_index import load_index
+from mmseghead.apis.records import class_metrics
 
 HARDWARE = '2 threads of A CPU'
 # Stand-ins for the tools: they write what the real ones would, at once.
@@ -52,6 +54,23 @@ with open('calls', 'a') as file:
     file.write('{name} ' + sys.argv[1].split('/')[-1] + '\\n')
 '''
 
+TEST = '''
+import hashlib, json, sys
+from pathlib import Path
+config, weights = Path(sys.argv[1]), Path(sys.argv[2])
+assert 'test_evaluator.classwise=True' in sys.argv
+folder = Path(sys.argv[sys.argv.index('--work-dir') + 1])
+folder.mkdir(parents=True)
+record = dict(json.loads(Path('record.json').read_text()), kind='test')
+record['config'] = dict(name=config.stem, path='', text=config.read_text())
+record['metrics']['coco/segm_ring_precision'] = .125
+digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+if Path('other_weights').exists():
+    digest = 'that of others'
+record['checkpoint'] = dict(file=weights.name, sha256=digest)
+(folder / 'run_record_test.json').write_text(json.dumps(record))
+'''
+
 
 @pytest.fixture
 def workshop(quick_zoo, monkeypatch):
@@ -60,6 +79,7 @@ def workshop(quick_zoo, monkeypatch):
     monkeypatch.delenv('MMSEGHEAD_WEIGHTS', raising=False)
     (root / 'tools/analysis_tools').mkdir(parents=True)
     (root / 'tools/train.py').write_text(TRAIN)
+    (root / 'tools/test.py').write_text(TEST)
     for name in ('get_flops', 'benchmark'):
         (root / f'tools/analysis_tools/{name}.py').write_text(
             OTHER.format(name=name))
@@ -217,6 +237,55 @@ def test_runs_of_other_settings_are_not_resumed(workshop):
     assert state_of(folder, config) == 'stale'
     (folder / 'run_record_train.json').unlink()
     assert state_of(folder, config) == 'stale'  # checkpoints of what?
+
+
+@pytest.mark.parametrize('right', [True, False])
+def test_classes_are_measured_with_the_published_weights(workshop, right):
+    GalleryRun(workshop.root, RunOptions())(
+        plan(workshop, methods=['alpha'], datasets=['shapes']))
+    if not right:
+        (workshop.root / 'other_weights').touch()
+    steps = plan(workshop, methods=['alpha'], kinds=['classes'])
+    assert kinds(steps) == ['classes alpha_quick_shapes']
+    run = GalleryRun(workshop.root, RunOptions())
+    assert run(steps)
+    found = class_metrics(workshop.root, 'alpha_quick_shapes')
+    assert found == (dict(ring=.125) if right else {})
+    assert ('other weights' in ''.join(run.failures.values())) != right
+    assert bool(plan(workshop, methods=['alpha'], kinds=['classes'])
+                ) != right
+
+
+def test_second_seeds_are_found_anew_and_pages_written(workshop,
+                                                       monkeypatch):
+    """Who leads is known only when the first seeds are there."""
+    pages = []
+    asked = []
+
+    def wanted(root):
+        index = load_index(root)
+        asked.append([model.name for model in index.models
+                      if model.sha256 and 'shapes' in model.name])
+        return asked[-1]
+
+    monkeypatch.setattr(gallery_run, 'wanted_seeds', wanted)
+    for name in ('draw_pictures', 'update_readmes', 'write_page'):
+        result = {} if name == 'draw_pictures' else []
+        monkeypatch.setattr(
+            gallery_run, name,
+            lambda *_, name=name, result=result: pages.append(name) or result)
+    (workshop.root / 'broken').write_text('boxes_quick_shapes')
+    run = gallery_run.complete_gallery(
+        workshop.root,
+        Wanted(['alpha', 'boxes'], ['shapes'], hardware=HARDWARE,
+               kinds=['train']), RunOptions(), True)
+    assert list(run.failures) == ['train boxes_quick_shapes']
+    assert calls(workshop) == ['train alpha_quick_shapes',
+                               'train boxes_quick_shapes',
+                               'train alpha_quick_shapes']
+    assert (workshop.records / 'alpha_quick_shapes.seed1.json').is_file()
+    assert asked[0] == [] and asked[1] == ['alpha_quick_shapes']
+    assert pages == ['draw_pictures', 'update_readmes', 'write_page']
 
 
 def test_another_process_is_left_alone(workshop, capsys):
