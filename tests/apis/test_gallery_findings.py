@@ -129,6 +129,11 @@ def test_bias_ignores_weak_methods_and_hard_classes():
     assert bias['a']['ring'] == pytest.approx(2 * bias['b']['ring'])
     assert all(sum(b.values()) == pytest.approx(0) for b in bias.values())
     assert found.class_bias('c', 'shapes')[0][0] == 'disk'
+    # Rings are hard for both alike: nobody is bad at them.
+    alike = Findings([item('a', [40.], ring=20., disk=60.),
+                      item('b', [20.], ring=10., disk=30.)])
+    assert [points for stem in 'ab' for _, points in
+            alike.class_bias(stem, 'shapes')] == pytest.approx([0.] * 4)
     assert found.lowest_classes('c', 'shapes', 1) == ['ring']
 
 
