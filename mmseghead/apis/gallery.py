@@ -147,8 +147,7 @@ def find_models(index: ModelIndex,
     """Return the models of the gallery: one a method and data set.
 
     They are the quick configs of the index, ``<method>_quick_<data set>``,
-    but for variants: where ``fcosis`` is a method, ``fcosis-mu0`` is a
-    variant of it.
+    but for variants (see ``ModelIndex.is_variant``).
 
     Args:
         index: The index.
@@ -162,24 +161,20 @@ def find_models(index: ModelIndex,
     quick: List[Tuple[str, str, ModelEntry]] = []
     for entry in index.models:
         match = _QUICK.fullmatch(entry.name)
-        if match and match['dataset'] in DATASETS:
+        if match and match['dataset'] in DATASETS and not index.is_variant(
+                entry.name):
             quick.append((match['stem'], match['dataset'], entry))
     stems = list(dict.fromkeys(stem for stem, _, _ in quick))
-    stems = [
-        stem for stem in stems
-        if not any(stem.startswith(f'{other}-') for other in stems)
-    ]
     _check_names('methods', methods, stems)
     _check_names('datasets', datasets, DATASETS)
     shared: Dict[str, set] = defaultdict(set)
     for stem, _, entry in quick:
-        if stem in stems:
-            shared[entry.collection].add(stem)
+        shared[entry.collection].add(stem)
     return [
         _gallery_model(index, stem, entry, len(shared[entry.collection]) > 1)
         for dataset in DATASETS if dataset in (datasets or DATASETS)
         for stem, of, entry in quick
-        if of == dataset and stem in stems and stem in (methods or stems)
+        if of == dataset and stem in (methods or stems)
     ]
 
 

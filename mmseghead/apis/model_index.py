@@ -1,4 +1,5 @@
 """The model index: every config of the zoo with its published numbers."""
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -117,9 +118,22 @@ class ModelIndex:
         for model in self.models:
             if model.name == name:
                 return model
-        known = ', '.join(model.name for model in self.models) or 'none'
-        raise KeyError(f'There is no model {name!r} in the index of '
-                       f'{self.root}. Models: {known}.')
+        names = [model.name for model in self.models]
+        near = difflib.get_close_matches(name, names, n=5, cutoff=0.3)
+        raise KeyError(f'There is no model {name!r} among the {len(names)} of '
+                       f'{self.root}. Nearest: {", ".join(near) or "none"}.')
+
+    def is_variant(self, name: str) -> bool:
+        """Tell whether a model is a variant of another one.
+
+        ``a-b_rest`` is a variant if there is a model ``a_rest``.
+        """
+        stem, _, rest = name.partition('_')
+        parts = stem.split('-')
+        bases = {
+            '-'.join(parts[:i]) + f'_{rest}' for i in range(1, len(parts))
+        }
+        return any(model.name in bases for model in self.models)
 
 
 def find_root() -> Path:

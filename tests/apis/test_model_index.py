@@ -129,7 +129,11 @@ def test_index_of_the_zoo(zoo):
     assert entry.metric('nuclei', 'mask AP') is None
     assert not entry.measured
     with pytest.raises(KeyError, match='fake_quick_shapes'):
-        index['other']
+        index['fake_quick_shape']
+    assert index.is_variant('fake-small-head_quick_shapes')
+    for name in ('fake_quick_shapes', 'fake-small_quick_nuclei',
+                 'fakes-small_quick_shapes'):
+        assert not index.is_variant(name)
 
 
 @pytest.mark.parametrize('listed', [
