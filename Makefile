@@ -4,7 +4,12 @@
 #   make quickstart   train, test and look at a small Mask R-CNN
 #   make test         run the tests
 #
-# Both set up an environment first and reuse everything that is there already.
+# and one for the results of all methods (hours on a CPU, minutes on a GPU):
+#
+#   make gallery      train, test and publish what is missing; see
+#                     docs/gallery/README.md
+#
+# All set up an environment first and reuse everything that is there already.
 # Variables, each of them for the command line or the environment:
 #
 #   PYTHON       interpreter of 3.10-3.12; found by itself
@@ -14,6 +19,15 @@
 #   WHEELS       folder with a compiled wheel of onedl-mmcv; optional
 #   PYTEST_ARGS  further arguments of pytest, such as '-k mim'
 #   WORKERS      processes that run tests
+#
+# Of `make gallery`, for the command line alone:
+#
+#   BUDGET       minutes after which it stops, to be resumed by the next run
+#   DEVICE       auto, cpu or cuda
+#   METHODS      such as 'solo yolact'; all by default
+#   DATASETS     shapes, nuclei; both by default
+#   SEEDS        such as '0 1'; auto by default
+#   ARGS         further arguments: --dry-run, --pages-only, --threads N
 
 VENV ?= .venv
 TORCH ?= torch==2.13.0
@@ -53,7 +67,7 @@ else \
 fi
 endef
 
-.PHONY: help setup quickstart test doctor lint
+.PHONY: help setup quickstart gallery test doctor lint
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
@@ -80,6 +94,14 @@ setup:
 
 quickstart: setup
 	@$(PY) tools/quickstart.py
+
+# Only what the command line says: DEVICE and SEEDS are common names.
+gallery_flag = $(if $(filter command%,$(origin $(1))),--$(2) $($(1)))
+gallery: setup
+	@$(PY) tools/gallery.py $(call gallery_flag,BUDGET,budget) \
+	  $(call gallery_flag,DEVICE,device) $(call gallery_flag,METHODS,methods) \
+	  $(call gallery_flag,DATASETS,datasets) \
+	  $(call gallery_flag,SEEDS,seeds) $(ARGS)
 
 # One thread per worker: more only make the workers wait for each other.
 test: setup

@@ -137,6 +137,7 @@ def test_ci_script_passes_on_the_status(checkout, code, wheels):
     run = subprocess.run([str(checkout / '.ci/run')],
                          cwd='/',
                          env=dict(environment, CODE=str(code),
+                                  MMSEGHEAD_BROWSER='none to be installed',
                                   PATH=f'{Path(sys.executable).parent}:'
                                   f'{environment["PATH"]}'),
                          stdin=subprocess.DEVNULL,
@@ -146,3 +147,49 @@ def test_ci_script_passes_on_the_status(checkout, code, wheels):
     done = '\n'.join(calls(checkout))
     assert '-m pytest -n 2' in done
     assert ('--find-links' in done) == wheels
+
+
+@pytest.mark.parametrize('works', [False, True])
+@pytest.mark.parametrize('browser', [None, 'chromium'])
+@pytest.mark.parametrize('user', ['0', '1000'])
+def test_a_browser_is_installed_where_that_is_possible(checkout, user,
+                                                       browser, works):
+    programs = checkout.parent / 'programs'
+    programs.mkdir()
+    for name in ('bash', 'sh', 'dirname', 'timeout'):
+        (programs / name).symlink_to(shutil.which(name))
+    own = {'id': f'echo {user}', 'make': f'echo "make $@" >> {checkout}/calls',
+           'apt-get': f'echo "apt $@" >> {checkout}/calls; exit '
+           f'{0 if works else 100}'}
+    if browser:
+        own[browser] = 'exit 1'
+    for name, text in own.items():
+        (programs / name).write_text(f'#!{shutil.which("sh")}\n{text}\n')
+        (programs / name).chmod(0o755)
+    run = subprocess.run([str(checkout / '.ci/run')], cwd='/',
+                         env=dict(PATH=str(programs), HOME='/'),
+                         stdin=subprocess.DEVNULL, capture_output=True,
+                         text=True)
+    assert run.returncode == 0, run.stderr
+    done = calls(checkout)
+    assert done[-1] == 'make test'
+    asked = [line for line in done if line.startswith('apt')]
+    wanted = user == '0' and browser is None
+    assert bool(asked) == wanted
+    assert any('install' in line and 'chromium' in line
+               for line in asked) == (wanted and works)
+    assert ('are skipped' in run.stderr) == (wanted and not works)
+
+
+@pytest.mark.parametrize('given, expected', [
+    ([], ''), (['BUDGET=5', 'DEVICE=cpu'], '--budget 5 --device cpu'),
+    (['METHODS=solo yolact', 'SEEDS=0 1', 'ARGS=--dry-run'],
+     '--methods solo yolact --seeds 0 1 --dry-run')
+])
+def test_gallery_passes_its_variables_on(checkout, given, expected):
+    make(checkout, 'setup')
+    calls(checkout)
+    # Not from the environment, where such names may mean anything.
+    run = make(checkout, 'gallery', *given, DEVICE='other', SEEDS='7')
+    assert run.returncode == 0, run.stderr
+    assert ' '.join(calls(checkout)) == f'tools/gallery.py {expected}'.strip()

@@ -270,18 +270,29 @@ def _peak_memory(device: str) -> Dict[str, Optional[float]]:
 
 
 def latency_item(result: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return a benchmark's result as a metafile states it."""
+    """Return a benchmark's result as a metafile states it.
+
+    Beside the setup it names the weights, the milliseconds of each stage and
+    the peak memory of the process, on the GPU if there is one.
+    """
     hardware = result['hardware']
     name = hardware.get('gpu') or (
         f'{result["threads"]} threads of {hardware["cpu"]}')
     backend = result['versions']['ops_backend']
+    memory = result['peak_memory_mib']
     return {
         'value': round(result['latency_ms']['median'], 1),
         'hardware': name,
         'backend': f'PyTorch ({backend} ops)',
         'batch size': result['batch_size'],
         'mode': result['mode'],
-        'resolution': result['resolution']
+        'resolution': result['resolution'],
+        'weights': result['weights'],
+        'stages': {
+            stage: round(value, 1)
+            for stage, value in result['stages_ms'].items()
+        },
+        'peak memory (MiB)': round(memory['gpu'] or memory['host'])
     }
 
 

@@ -6,7 +6,8 @@ from typing import Any, Dict, List
 from mmseghead.utils import atomic_write
 from .compare import Filter, collect_rows, select_rows, to_markdown
 from .model_index import ModelIndex, load_index
-from .records import METRIC_NAMES, published_metrics, read_record
+from .records import (METRIC_NAMES, RECORDS, class_metrics, published_metrics,
+                      read_record)
 
 _KEYS = ('dataset', 'method', 'source', 'variants')
 _MARKED = re.compile(
@@ -18,8 +19,6 @@ _SEEDS = re.compile(
 _CLASSES = re.compile(
     r'(?P<begin><!-- classes (?P<names>[^>]*?) -->\n).*?(?P<end><!-- /classes -->)',
     re.S)
-_CLASS_METRIC = re.compile(r'coco/segm_(.+)_precision')
-_RECORDS = Path('docs', 'run_records')
 
 
 def render_tables(text: str, index: ModelIndex) -> str:
@@ -71,17 +70,10 @@ def _class_table(root: Path, names: List[str]) -> str:
     """Return Markdown with the mask AP of each class, as a percentage."""
     rows = {}
     for name in names:
-        path = root / _RECORDS / f'{name}.json'
-        record = read_record(path, 'train') if path.is_file() else {}
-        metrics = record.get('test', record).get('metrics', {})
-        rows[name] = {
-            found[1]: value
-            for found, value in ((_CLASS_METRIC.fullmatch(key), value)
-                                 for key, value in metrics.items()) if found
-        }
+        rows[name] = class_metrics(root, name)
         if not rows[name]:
             raise ValueError(
-                f'a table of classes names {name!r}, of which {_RECORDS} '
+                f'a table of classes names {name!r}, of which {RECORDS} '
                 'holds no run record with an AP by class; test it with '
                 '`test_evaluator.classwise=True` and publish the test.')
     classes = list(dict.fromkeys(name for row in rows.values()
@@ -99,14 +91,14 @@ def _seed_table(root: Path, names: List[str]) -> str:
     """Return Markdown with the metrics of all seeds of some models."""
     rows = []
     for name in names:
-        records = sorted((root / _RECORDS).glob(f'{name}*.json'))
+        records = sorted((root / RECORDS).glob(f'{name}*.json'))
         records = [
             read_record(path, 'train') for path in records
             if path.stem.split('.seed')[0] == name
         ]
         if not records:
             raise ValueError(
-                f'a table of seeds names {name!r}, of which {_RECORDS} holds '
+                f'a table of seeds names {name!r}, of which {RECORDS} holds '
                 'no run record; publish one, or mend the name.')
         rows.append((name, [record['seed'] for record in records],
                      [published_metrics(record) for record in records]))

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
@@ -12,6 +13,8 @@ from .train import load_config
 Record = Dict[str, Any]
 
 SCHEMA = 1
+#: Folder of the records of published numbers, below the checkout.
+RECORDS = Path('docs', 'run_records')
 #: Metric of a record (behind the evaluator's prefix) -> metric of a metafile.
 METRIC_NAMES = {
     'segm_mAP': 'mask AP',
@@ -42,6 +45,7 @@ _INDIFFERENT = ('data_root', 'ann_file', 'data_prefix', 'num_workers',
                 'prefetch_factor', 'outfile_prefix', 'classwise')
 #: Parts of ours that differ from mmdet's of the same name in memory alone.
 _SAME_AS_MMDET = ('FCNMaskHead', 'CoarseMaskHead', 'YOLACTProtonet')
+_CLASS_METRIC = re.compile(r'(?:.*/)?segm_(.+)_precision')
 _KEYS = ('kind', 'status', 'config', 'versions', 'metrics', 'checkpoint')
 
 
@@ -146,6 +150,44 @@ def published_metrics(record: Mapping[str, Any]) -> Dict[str, float]:
                     f'{published[name]} and {value}; give a test record '
                     'with one evaluator.')
     return published
+
+
+def class_test_file(root: Path, name: str) -> Path:
+    """Return where the record of a test of a model's published weights lies.
+
+    It adds what its training did not measure, such as the AP of classes.
+    """
+    return root / RECORDS / f'{name}.test.json'
+
+
+def class_metrics(root: Path, name: str) -> Dict[str, float]:
+    """Return the mask AP of each class of a published model.
+
+    Args:
+        root: The checkout.
+        name: Name of the model; its run record is read and, where that holds
+            no AP of classes, the record of a test of the published weights.
+
+    Returns:
+        Class -> mask AP in [0, 1]; empty if nobody measured it.
+    """
+    path = root / RECORDS / f'{name}.json'
+    record = read_record(path, 'train') if path.is_file() else {}
+    found = _class_precisions(record.get('test', record))
+    path = class_test_file(root, name)
+    if found or not path.is_file():
+        return found
+    test = read_record(path, 'test')
+    published = record.get('published') or {}
+    if (test['checkpoint'] or {}).get('sha256') != published.get('sha256'):
+        return {}  # of weights that have been replaced since
+    return _class_precisions(test)
+
+
+def _class_precisions(record: Mapping[str, Any]) -> Dict[str, float]:
+    metrics = record.get('metrics') or {}
+    matches = {key: _CLASS_METRIC.fullmatch(key) for key in metrics}
+    return {found[1]: metrics[key] for key, found in matches.items() if found}
 
 
 def changed_settings(config: Path, record: Mapping[str, Any]) -> List[str]:

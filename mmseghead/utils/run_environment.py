@@ -12,6 +12,9 @@ from typing import Any, Dict, Optional
 _MODULES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseghead', 'numpy',
             'pycocotools', 'faster_coco_eval')
 
+_READ_BY_NO_RUN = (':(exclude,top)docs', ':(exclude,top,glob)**/*.md',
+                   ':(exclude,top,glob)configs/*/metafile.yml')
+
 
 def command_line(repository: Optional[Path] = None) -> str:
     """Return the command of this process, quoted for a shell.
@@ -40,7 +43,8 @@ def repository_root() -> Optional[Path]:
 def git_state() -> Dict[str, Any]:
     """Return the commit of the checkout and whether tracked files differ.
 
-    Both values are None outside a checkout or without git.
+    Documents and metafiles are left out: no run reads them, and publishing a
+    run changes them. Both values are None outside a checkout or without git.
     """
     root = repository_root()
     state: Dict[str, Any] = dict(hash=None, dirty=None)
@@ -48,7 +52,8 @@ def git_state() -> Dict[str, Any]:
         return state
     try:
         state['hash'] = _git(root, 'rev-parse', 'HEAD')
-        changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
+        changed = _git(root, 'status', '--porcelain', '--untracked-files=no',
+                       '--', '.', *_READ_BY_NO_RUN)
         state['dirty'] = bool(changed)
     except (OSError, subprocess.SubprocessError):
         pass

@@ -1,6 +1,6 @@
 """Plots of accuracy against cost, with the Pareto front."""
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 import matplotlib.ticker
 import numpy as np
@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+
+from .label_places import box_around, free_place, front_boxes, pareto_front
 
 INK = '#1f2933'
 MUTED = '#8a94a0'
@@ -20,11 +22,6 @@ COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9',
 SHAPES = 'osD^vP'
 #: Where the costs span more than this factor, their axis is logarithmic.
 _LOG_FROM = 8.0
-#: Directions and distances (points) in which a label's place is sought.
-_ANGLES = np.deg2rad([
-    0, 180, 45, 135, 315, 225, 90, 270, 22, 158, 338, 202, 68, 112, 248, 292
-])
-_DISTANCES = (9.0, 14.0, 20.0, 27.0, 36.0, 46.0, 58.0, 72.0, 88.0)
 
 
 @dataclass(frozen=True)
@@ -43,35 +40,6 @@ class Point:
     cost: float
     value: float
     measured: bool
-
-
-def pareto_front(costs: Sequence[float],
-                 values: Sequence[float]) -> List[int]:
-    """Return which points no other one beats.
-
-    A point is beaten if another costs no more and is worth no less, and is
-    better in one of them; of equal points the first counts.
-
-    Args:
-        costs: Lower is better.
-        values: Higher is better, as many.
-
-    Returns:
-        Indices by growing cost, and thereby growing value; empty for none.
-
-    Raises:
-        ValueError: if the numbers of costs and values differ.
-    """
-    if len(costs) != len(values):
-        raise ValueError('`costs` and `values` of pareto_front must be of one '
-                         f'length, got {len(costs)} and {len(values)}.')
-    front: List[int] = []
-    best = -np.inf
-    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -values[i])):
-        if values[i] > best:
-            front.append(i)
-            best = values[i]
-    return front
 
 
 def plot_tradeoffs(panels: Mapping[str, Sequence[Point]],
@@ -210,7 +178,7 @@ def _place_labels(axes: Axes, points: Sequence[Point]) -> None:
     renderer = figure.canvas.get_renderer()
     scale = figure.dpi / 72
     spots = axes.transData.transform([(p.cost, p.value) for p in points])
-    taken = [_box(x, y, 6 * scale, 6 * scale) for x, y in spots]
+    taken = [box_around(x, y, 6 * scale, 6 * scale) for x, y in spots]
     taken += _front_boxes(axes, points, scale)
     frame = axes.get_window_extent(renderer).extents
     front = pareto_front([p.cost for p in points], [p.value for p in points])
@@ -218,7 +186,7 @@ def _place_labels(axes: Axes, points: Sequence[Point]) -> None:
     for i in order:
         font = dict(fontsize=7.5, weight='bold' if i in front else 'normal')
         size = _text_size(axes, points[i].label, font)
-        offset, box = _free_place(spots[i], size, taken, frame, scale)
+        offset, box = free_place(spots[i], size, taken, frame, scale)
         taken.append(box)
         gap = np.abs(offset) - np.array(size) / 2 / scale
         far = np.hypot(*np.maximum(gap, 0)) > 9.5
@@ -245,49 +213,4 @@ def _front_boxes(axes: Axes, points: Sequence[Point],
     front = pareto_front([p.cost for p in points], [p.value for p in points])
     corners = [(points[i].cost, points[i].value) for i in front]
     corners.append((axes.get_xlim()[1], corners[-1][1]))
-    steps = []
-    for (x1, y1), (x2, y2) in zip(corners, corners[1:]):
-        for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2))):
-            ends = axes.transData.transform([start, end])
-            steps.append(np.concatenate(
-                (ends.min(0) - scale, ends.max(0) + scale)))
-    return steps
-
-
-def _box(x: float, y: float, half_width: float,
-         half_height: float) -> np.ndarray:
-    return np.array(
-        [x - half_width, y - half_height, x + half_width, y + half_height])
-
-
-def _free_place(spot: np.ndarray, size: Tuple[float, float],
-                taken: Sequence[np.ndarray], frame: np.ndarray,
-                scale: float) -> Tuple[Tuple[float, float], np.ndarray]:
-    """Return the best offset (points) of a label's centre, and its box.
-
-    Best is what covers least of the boxes taken and of the outside of the
-    frame; of equal places the first tried, which is the nearest.
-    """
-    best: Optional[Tuple[float, Tuple[float, float], np.ndarray]] = None
-    for distance in _DISTANCES:
-        for angle in _ANGLES:
-            # The label's near edge, not its centre, keeps the distance.
-            dx = np.cos(angle) * (distance * scale + size[0] / 2)
-            dy = np.sin(angle) * (distance * scale + size[1] / 2)
-            box = _box(spot[0] + dx, spot[1] + dy, size[0] / 2 + scale,
-                       size[1] / 2 + scale)
-            outside = size[0] * size[1] - _overlap(
-                _box(spot[0] + dx, spot[1] + dy, size[0] / 2, size[1] / 2),
-                frame)
-            covered = sum(_overlap(box, other) for other in taken) + outside
-            if best is None or covered < best[0] - 1e-6:
-                best = covered, (dx / scale, dy / scale), box
-        if best[0] <= 1e-6:
-            break
-    return best[1], best[2]
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Area that two boxes (x1, y1, x2, y2) share, in square pixels."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    return float(np.prod(np.maximum(sides, 0)))
+    return front_boxes(axes.transData.transform(corners), scale)

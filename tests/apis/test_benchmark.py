@@ -21,6 +21,8 @@ _RESULT = dict(
     mode='FP32',
     resolution='(320, 256)',
     latency_ms=dict(median=123.456),
+    stages_ms={'backbone': 20.04, 'mask_head.predict_by_feat': 3.26},
+    peak_memory_mib=dict(host=512.4, gpu=None),
     threads=2,
     hardware=dict(cpu='A CPU', gpu=None),
     versions=dict(ops_backend='torch'))
@@ -124,13 +126,18 @@ def test_write_replaces_the_same_setup_only(zoo):
         'backend': 'PyTorch (torch ops)',
         'batch size': 1,
         'mode': 'FP32',
-        'resolution': '(320, 256)'
+        'resolution': '(320, 256)',
+        'weights': 'a.pth',
+        'stages': {'backbone': 20.0, 'mask_head.predict_by_feat': 3.3},
+        'peak memory (MiB)': 512
     }]
     faster = dict(_RESULT, latency_ms=dict(median=100.0))
     write_latency(entry(), faster)
-    write_latency(entry(), dict(faster, hardware=dict(cpu='B', gpu='GPU 9')))
+    write_latency(entry(), dict(faster, hardware=dict(cpu='B', gpu='GPU 9'),
+                                peak_memory_mib=dict(host=9., gpu=77.6)))
     assert [(item['hardware'], item['value']) for item in entry().latencies
             ] == [('2 threads of A CPU', 100.0), ('GPU 9', 100.0)]
+    assert entry().latencies[1]['peak memory (MiB)'] == 78
     assert entry().parameters == 7
 
 

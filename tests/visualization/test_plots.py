@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from mmseghead.visualization.plots import Point, pareto_front, plot_tradeoffs
+from mmseghead.visualization.label_places import pareto_front
+from mmseghead.visualization.plots import Point, plot_tradeoffs
 
 _numbers = st.floats(1, 100).map(lambda x: round(x))
 
