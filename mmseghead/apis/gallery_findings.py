@@ -240,6 +240,16 @@ class Findings:
         bad.sort(key=lambda item: -item.place / item.of)
         return _one_a_kind(good), _one_a_kind(bad)
 
+    def all_classes(self, dataset: str) -> bool:
+        """Return whether the AP of classes is known of all methods with
+        masks: before, a best one would only be the best of some."""
+        known = [
+            bool(item.classes) for (_, of), item in self._by_key.items()
+            if of == dataset and item.current
+            and item.value('mask AP') is not None
+        ]
+        return len(known) > 1 and all(known)
+
     def lowest_classes(self, stem: str, dataset: str,
                        count: int) -> List[str]:
         """Return the classes with a method's lowest mask AP."""
@@ -252,13 +262,14 @@ class Findings:
         Returns:
             (class, points above what its mean over classes and the class's
             difficulty for all methods let expect), so that neither weak
-            methods nor hard classes count; empty without classes.
+            methods nor hard classes count; empty until the classes of all
+            methods with masks are known.
         """
         table = {
             key[0]: item.classes for key, item in self._by_key.items()
             if key[1] == dataset and item.current and item.classes
         }
-        if stem not in table or len(table) < 2:
+        if stem not in table or not self.all_classes(dataset):
             return []
         means: Dict[str, List[float]] = defaultdict(list)
         for values in table.values():

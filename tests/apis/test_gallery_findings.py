@@ -129,6 +129,10 @@ def test_bias_ignores_weak_methods_and_hard_classes():
     assert bias['a']['ring'] == pytest.approx(2 * bias['b']['ring'])
     assert all(sum(b.values()) == pytest.approx(0) for b in bias.values())
     assert found.class_bias('c', 'shapes')[0][0] == 'disk'
+    # Nothing is said before all of them are known.
+    some = Findings([item('a', [40.], ring=20., disk=60.), item('b', [20.]),
+                     item('c', [40.], ring=0., disk=80.)])
+    assert some.class_bias('a', 'shapes') == []
     # Rings are hard for both alike: nobody is bad at them.
     alike = Findings([item('a', [40.], ring=20., disk=60.),
                       item('b', [20.], ring=10., disk=30.)])
