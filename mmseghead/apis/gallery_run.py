@@ -329,12 +329,13 @@ def _keep_log(lines: Iterator[str], path: Path) -> None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Ask a tool to end, and see that it does."""
-    process.send_signal(signal.SIGINT)
+    """End a tool and its workers; checkpoints are whole at any time."""
+    # Not SIGINT: what a shell starts in the background is deaf to it.
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

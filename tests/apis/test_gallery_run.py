@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 import torch
@@ -202,10 +201,8 @@ def test_a_failure_stops_only_its_own_model(workshop):
 def test_the_budget_cuts_a_training_off(workshop):
     (workshop.root / 'slow').touch()
     steps = plan(workshop, methods=['alpha'], datasets=['shapes'])
-    begin = time.monotonic()
     run = GalleryRun(workshop.root, RunOptions(budget_min=4 / 60))
     assert not run(steps) and run.failures == {}
-    assert time.monotonic() - begin < 50
     assert calls(workshop) == ['train alpha_quick_shapes']
     folder = work_dir(workshop.root, steps[0])
     config = workshop.config('alpha_quick_shapes')
