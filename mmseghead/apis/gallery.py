@@ -9,13 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-import numpy as np
 from mmengine.config import Config
 
 from .compare import METRICS
 from .model_index import ModelEntry, ModelIndex
-from .records import (RECORDS, Record, changed_settings, class_metrics,
-                      published_metrics, read_record)
+from .records import (RECORDS, Record, asks_for_boxes_only, changed_settings,
+                      class_metrics, published_metrics, read_record)
 
 #: Data sets of the gallery, in the order of its page.
 DATASETS = ('shapes', 'nuclei')
@@ -199,17 +198,9 @@ def _gallery_model(index: ModelIndex, stem: str, entry: ModelEntry,
 def _traits(path: Path, changed_ns: int) -> Tuple[str, bool, bool]:
     """Return detector, presence of a RoI head and of masks of a config."""
     config = Config.fromfile(path)
-    evaluators = config.get('val_evaluator') or []
-    if isinstance(evaluators, dict):
-        evaluators = [evaluators]
-    asked = {
-        metric
-        for entry in evaluators
-        for metric in np.atleast_1d(entry.get('metric', 'segm')).tolist()
-    }
     model = config.get('model') or {}
     detector = str(model.get('type', '?')).split('.')[-1]
-    return detector, 'roi_head' in model, asked != {'bbox'}
+    return detector, 'roi_head' in model, not asks_for_boxes_only(config)
 
 
 def read_trainings(index: ModelIndex,

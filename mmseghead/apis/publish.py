@@ -20,9 +20,9 @@ from mmseghead.utils.transaction import FileTransaction
 from mmseghead.utils.weights import SCHEME, weights_folders
 from .metafile import find_entry, read_metafile, with_entry
 from .model_index import MEASURED, find_root
-from .records import (METRIC_NAMES, Record, canonical, changed_settings,
-                      dataset_of, published_metrics, read_record,
-                      record_sha256)
+from .records import (METRIC_NAMES, Record, asks_for_boxes_only, canonical,
+                      changed_settings, dataset_of, published_metrics,
+                      read_record, record_sha256)
 
 SUMS = 'SHA256SUMS'
 #: Main metric -> task, in the words of metafiles.
@@ -152,16 +152,7 @@ def _main_metric(record: Record) -> Tuple[str, str]:
     merely learns from masks does; mask AP otherwise.
     """
     config = Config.fromstring(record['config'].get('text', ''), '.py')
-    evaluators = config.get('val_evaluator') or []
-    if isinstance(evaluators, dict):
-        evaluators = [evaluators]
-    asked = {
-        metric
-        for entry in evaluators
-        for metric in np.atleast_1d(entry.get('metric', 'segm')).tolist()
-    }
-    boxes_only = asked == {'bbox'}
-    key = 'bbox_mAP' if boxes_only else 'segm_mAP'
+    key = 'bbox_mAP' if asks_for_boxes_only(config) else 'segm_mAP'
     return key, METRIC_NAMES[key]
 
 

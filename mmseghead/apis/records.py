@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
+import numpy as np
 from mmengine.config import Config
 
 from .train import load_config
@@ -238,3 +239,15 @@ def _bare(value: Any) -> Any:
         if part in _SAME_AS_MMDET and scope in ('', 'mmdet', 'mmseghead'):
             return part
     return value
+
+
+def asks_for_boxes_only(config: Config) -> bool:
+    """Tell whether a config's validation measures boxes and no masks."""
+    evaluators = config.get('val_evaluator') or []
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    return {
+        metric
+        for entry in evaluators
+        for metric in np.atleast_1d(entry.get('metric', 'segm')).tolist()
+    } == {'bbox'}
