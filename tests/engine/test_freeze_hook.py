@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmseghead import apis
-from mmseghead.engine.hooks import FreezeHook
+from mmseghead.engine.hooks import FreezeHook, freeze_hook
 from mmseghead.testing import without_pretrained
 
 
@@ -55,6 +55,19 @@ def test_mistakes_are_named():
         start(FreezeHook(freeze=['nec']), Toy())
     with pytest.raises(ValueError, match='nothing of the model'):
         start(FreezeHook(freeze=['neck', 'neck2']), Toy())
+
+
+def test_several_processes_need_an_option(monkeypatch):
+    """Gradients that never come make them wait for each other."""
+    monkeypatch.setattr(freeze_hook, 'is_model_wrapper', lambda model: True)
+    wrapper = SimpleNamespace(module=Toy(), find_unused_parameters=False)
+    hook = FreezeHook(freeze=['neck'])
+    runner = SimpleNamespace(model=wrapper, logger=logging.getLogger('test'))
+    with pytest.raises(ValueError, match='find_unused_parameters=True'):
+        hook.before_train(runner)
+    wrapper.find_unused_parameters = True
+    hook.before_train(runner)
+    assert not wrapper.module.neck[0].weight.requires_grad
 
 
 def test_in_a_run(tiny_config, tmp_path):
