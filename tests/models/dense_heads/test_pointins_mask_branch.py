@@ -216,3 +216,45 @@ def test_mask_size_follows_the_template():
 def test_bad_options_are_named(name, value):
     with pytest.raises(ValueError, match=f'`{name}` of PointINSMaskBranch'):
         branch(**{name: value})
+
+
+@pytest.mark.parametrize('instance_conv, least, most', [
+    (dict(), 0.9, 1.),
+    (dict(use_geometry=False), 0., 0.7),
+    (dict(dynamic=False), 0., 0.7),
+])
+def test_only_instance_aware_weights_part_two_objects_of_one_point(
+        instance_conv, least, most):
+    # At each of 20 points a small and a large box, each with another half of
+    # its frame filled: only the geometry tells which one is asked for.
+    number = 20
+    module = branch(
+        num_anchors=1,
+        num_convs=0,
+        predictor_channels=16,
+        norm_cfg=None,
+        instance_conv=instance_conv)
+    generator = torch.Generator().manual_seed(1)
+    feats = [torch.randn(1, IN, 4, 5, generator=generator)]
+    where = torch.arange(number).repeat(2)
+    places = torch.stack([torch.zeros_like(where), where // 5, where % 5,
+                          torch.zeros_like(where)], 1)
+    geometry = torch.tensor([-1., 1.]).repeat_interleave(number)
+    geometry = geometry[:, None].repeat(1, 4)
+    side = torch.randint(4, (number, ), generator=generator)
+    other = (side + torch.randint(1, 4, (number, ), generator=generator)) % 4
+    left = torch.zeros(12, 12)
+    left[:, :6] = 1
+    halves = torch.stack([left, left.flip(1), left.T, left.T.flip(0)])
+    target = halves[torch.cat([side, other])]
+    adam = torch.optim.Adam(module.parameters(), 1e-2)
+    for _ in range(150):
+        logits = module(feats, batch_points([places]), geometry)[:, 0]
+        adam.zero_grad()
+        module.loss_mask(logits, target).backward()
+        adam.step()
+    found = logits > 0
+    both = (found & (target > 0)).sum((1, 2))
+    either = (found | (target > 0)).sum((1, 2))
+    iou = (both / either).mean().item()
+    assert least <= iou <= most
