@@ -3,11 +3,10 @@ _base_ = './lite0_fpn.py'
 
 neck_channels = _base_.neck_channels
 num_protos = 32
-strides = [8, 16, 32, 64, 128]
+strides = [4, 8, 16, 32, 64]
 
 model = dict(
     type='mmdet.YOLACT',
-    neck=dict(start_level=1, add_extra_convs='on_output'),
     bbox_head=dict(
         type='mmdet.YOLACTHead',
         num_classes=1,
@@ -15,7 +14,7 @@ model = dict(
         feat_channels=neck_channels,
         anchor_generator=dict(
             type='mmdet.AnchorGenerator',
-            octave_base_scale=2,  # objects of 16-256 px
+            octave_base_scale=3,  # 12 to 192 px
             scales_per_octave=1,
             base_sizes=strides,
             ratios=[0.5, 1.0, 2.0],
@@ -36,9 +35,10 @@ model = dict(
     mask_head=dict(
         type='YOLACTProtonet',
         in_channels=neck_channels,
-        proto_channels=(neck_channels, ) * 3 + (None, neck_channels,
-                                                num_protos),
-        proto_kernel_sizes=(3, 3, 3, -2, 3, 1),
+        # Prototypes on strides of 4 as in the paper; its first level is P3,
+        # which it doubles after three layers, ours P2.
+        proto_channels=(neck_channels, ) * 4 + (num_protos, ),
+        proto_kernel_sizes=(3, 3, 3, 3, 1),
         num_protos=num_protos,
         num_classes=1,
         max_masks_to_train=100,
