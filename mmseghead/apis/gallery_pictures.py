@@ -165,8 +165,6 @@ def _draw_model(index: ModelIndex, model: GalleryModel, device: str) -> None:
     images = [_read(folder / data.data_prefix.img / info['file_name'])
               for info in picked]
     predictor = Predictor(cfg, str(weights), device=device)
-    for old in (root / FOLDER).glob(f'{model.name}-????????.*.webp'):
-        old.unlink()
     found = []
     for info, image in zip(picked, images):
         truth = coco.loadAnns(coco.getAnnIds(info['id'], iscrowd=False))
@@ -184,6 +182,10 @@ def _draw_model(index: ModelIndex, model: GalleryModel, device: str) -> None:
         _write(picture_file(root, model, scene),
                _predictions(instances, grey, masks, model.masks))
     _list_images(root, model.dataset, found, coco)
+    new = {picture_file(root, model, scene) for scene in found}
+    for picture in (root / FOLDER).glob(f'{model.name}-????????.*.webp'):
+        if picture not in new:
+            picture.unlink()
 
 
 def _list_images(root: Path, dataset: str, found: Sequence[Scene],
