@@ -104,7 +104,8 @@ class GalleryRun:
             begin = time.monotonic()
             try:
                 self._check_time()
-                self._do(step)
+                if not self._do(step):
+                    continue
             except OutOfTime:
                 print('The time is up; run again to go on.', flush=True)
                 return False
@@ -159,19 +160,21 @@ class GalleryRun:
         if left is not None and left <= 0:
             raise OutOfTime
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: Step) -> bool:
+        """Do a step; returns whether no other process is at it."""
         if step.kind == 'train':
             name = work_dir(self.root, step).name
             with self._lock(name, wait=False) as mine:
                 if not mine:
                     print('another process is at it', flush=True)
                     self._elsewhere.append(step.model.name)
-                    return
+                    return False
                 self._train(step)
-            return
+            return True
         # One at a time: metafiles are rewritten, and latencies disturbed.
         with self._lock('publishing', wait=True):
             getattr(self, f'_{step.kind}')(step)
+        return True
 
     @contextlib.contextmanager
     def _lock(self, name: str, wait: bool) -> Iterator[bool]:

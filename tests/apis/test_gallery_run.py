@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmseghead.apis import gallery_run
-from mmseghead.apis.gallery_plan import (Wanted, make_plan, state_of, to_text,
-                                         work_dir)
+from mmseghead.apis.gallery_plan import (Wanted, make_plan, state_of,
+                                         to_duration, to_text, work_dir)
 from mmseghead.apis.gallery_run import GalleryRun, RunOptions
 from mmseghead.apis.model_index import load_index
 from mmseghead.apis.records import class_metrics
@@ -291,7 +291,14 @@ def test_another_process_is_left_alone(workshop, capsys):
     other = GalleryRun(workshop.root, RunOptions())
     with one._lock('alpha_quick_shapes', wait=False) as mine:
         assert mine and other(steps)
-    assert 'another process is at it' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert 'another process is at it' in shown
+    # What the other one does says nothing about this one's pace.
+    place = [str(step) for step in steps].index('train boxes_quick_shapes')
+    left = to_duration(sum(step.seconds for step in steps[place:]))
+    line, = [line for line in shown.splitlines()
+             if 'train boxes_quick_shapes' in line]
+    assert left != '0 min' and line.endswith(f'about {left} to go')
     assert other.failures == {} and calls(workshop) == [
         'train boxes_quick_shapes', 'get_flops boxes_quick_shapes.py',
         'benchmark boxes_quick_shapes.py'
