@@ -87,10 +87,11 @@ def test_every_figure_names_its_command():
 def test_stages_are_grouped_and_add_up():
     stages = {'backbone': 4., 'rpn_head': 1., 'rpn_head.predict_by_feat': 2.,
               'roi_head.mask_head': 5., 'roi_head.bbox_head': 3.,
+              'roi_head.point_head': 16., 'roi_head': 8.,
               'paste': 7., 'rest': .5}
     groups = stage_groups(stages)
     assert sum(groups.values()) == sum(stages.values())
-    assert groups == dict(backbone=4., neck=0., heads=4., masks=5.,
+    assert groups == dict(backbone=4., neck=0., heads=4., masks=29.,
                           decoding=2., paste=7., rest=.5)
 
 

@@ -249,7 +249,11 @@ def stage_groups(stages: Mapping[str, float]) -> Dict[str, float]:
     """
     groups = dict.fromkeys(STAGES, 0.0)
     for name, value in stages.items():
-        group = 'masks' if 'mask' in name else 'heads'
+        # What a RoI head does beside its parts is to choose PointRend's
+        # points, or next to nothing.
+        of_masks = 'mask' in name or name in ('roi_head',
+                                              'roi_head.point_head')
+        group = 'masks' if of_masks else 'heads'
         if name in STAGES:
             group = name
         if name.endswith('.predict_by_feat'):
