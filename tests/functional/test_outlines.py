@@ -140,9 +140,11 @@ def test_bridges_join_nearest_corners():
         st.tuples(st.integers(-9, 20), st.integers(-9, 20)),
         min_size=3,
         max_size=7), st.integers(1, 12), st.integers(1, 11))
+@example([(0, 0), (1, 7), (-1, 5)], 7, 1)
 def test_clipping_keeps_what_is_inside(points, height, width):
-    # Off the grid, so that no pixel's centre lies on an edge.
-    outline = np.array(points) + 0.013
+    # Off the grid, by unequal steps, so that no pixel's centre lies on an edge,
+    # not even on one at 45 degrees.
+    outline = np.array(points) + [0.013, 0.0057]
     cut = clip_outline(outline, (height, width))
     assert (cut >= 0).all() and (cut <= [width, height]).all()
     whole = even_odd(outline + 9, (height + 18, width + 18))
