@@ -1,5 +1,6 @@
 """Which images the gallery shows, and in which colours."""
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -108,3 +109,41 @@ def test_absent_weights_are_reported(quick_zoo, monkeypatch):
     failures = module.draw_pictures(index, find_models(index))
     assert list(failures) == ['alpha_quick_shapes']
     assert 'No mirror holds' in failures['alpha_quick_shapes']
+
+
+@pytest.mark.parametrize('fails', [True, False])
+def test_old_pictures_go_when_new_ones_are_there(quick_zoo, monkeypatch,
+                                                 fails):
+    root = quick_zoo.root
+    quick_zoo.publish('alpha_quick_shapes', 40.)
+    images = [dict(id=i, file_name=f'{i}.png', height=9, width=14)
+              for i in range(3)]
+    boxes = [dict(id=i + 1, image_id=i, category_id=1, iscrowd=0, area=6.,
+                  bbox=[2, 1, 3, 2], segmentation=[[2, 1, 5, 1, 5, 3, 2, 3]])
+             for i in range(3)]
+    (root / 'a.json').write_text(json.dumps(dict(
+        images=images, annotations=boxes,
+        categories=[dict(id=1, name='disk')])))
+    for image in images:
+        cv2.imwrite(str(root / image['file_name']),
+                    np.zeros((9, 14, 3), np.uint8))
+    data = SimpleNamespace(data_root='', ann_file='a.json',
+                           data_prefix=SimpleNamespace(img=''))
+    cfg = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=data))
+    monkeypatch.setattr(module, 'load_config', lambda *_: cfg)
+    monkeypatch.setattr(module, 'find_weights', lambda *_: 'weights.pth')
+
+    def predict(images):
+        if fails:
+            raise ValueError('broken on purpose')
+        return [InstanceData(scores=torch.zeros(0))]
+
+    monkeypatch.setattr(module, 'Predictor', lambda *_, **__: predict)
+    old = root / FOLDER / 'alpha_quick_shapes-12345678.0.webp'
+    old.parent.mkdir(parents=True)
+    old.touch()
+    index = load_index(root)
+    models = find_models(index, ['alpha'], ['shapes'])
+    failures = module.draw_pictures(index, models)
+    assert bool(failures) == fails == old.exists()
+    assert missing_pictures(root, models) == (models if fails else [])

@@ -3,8 +3,8 @@ _base_ = './lite0_fpn.py'
 
 neck_channels = _base_.neck_channels
 norm_cfg = dict(type='GN', num_groups=8, requires_grad=True)
-# Half of the published ranges: of 256 px images, most objects then lie on
-# strides of 8, a dozen cells wide as in the paper.
+# Half of the published ranges. A fifth, as our 256 px are of 1333, puts many
+# shapes on strides of 16 and more, where they are a few cells wide.
 scale_ranges = ((1, 48), (24, 96), (48, 192), (96, 384), (192, 2048))
 
 model = dict(
@@ -13,7 +13,7 @@ model = dict(
         type='SOLOHead',
         num_classes=1,
         in_channels=neck_channels,
-        # As in the other quick heads: with four, 360 steps teach no classes.
+        # As in the other quick heads; with four, 360 steps teach little.
         stacked_convs=2,
         feat_channels=neck_channels,
         strides=[8, 8, 16, 32, 32],
